@@ -109,14 +109,14 @@ const SHOWN_LENGTH = 100;
  */
 export function parseOp(entry: unknown, app: string): Grant | OpProblem {
   if (typeof entry !== 'string') return { problem: 'an op must be text' };
-  const [name, ...rest] = entry.split('?');
+  const queryAt = entry.indexOf('?');
+  const name = queryAt < 0 ? entry : entry.slice(0, queryAt);
   const operation = SECRET_OPERATIONS.find((known) => known === name);
   if (operation === undefined) {
     return refuse(entry, `the operation is none of ${SECRET_OPERATIONS.join(', ')}`);
   }
-  if (rest.length === 0) return parseBareOp(operation, app);
-  const parameters = rest.join('?').split('&');
-  const [parameter, second] = parameters;
+  if (queryAt < 0) return parseBareOp(operation, app);
+  const [parameter, second] = entry.slice(queryAt + 1).split('&', 2);
   if (parameter === undefined || second !== undefined || !parameter.startsWith('workspace=')) {
     return refuse(entry, 'the query must be exactly one workspace=<name>');
   }

@@ -83,8 +83,11 @@ export class GrantLog {
     if (begun.length > MAX_WARNINGS) {
       this.log('warn', 'workspaces_shared_omitted', { leftOff: begun.length - MAX_WARNINGS });
     }
-    for (const ended of newIn(before.map(workspaceOf), now.map(workspaceOf)))
-      this.log('info', 'workspace_shared_ended', ended);
+    const ended = newIn(before.map(workspaceOf), now.map(workspaceOf));
+    for (const one of ended.slice(0, MAX_WARNINGS)) this.log('info', 'workspace_shared_ended', one);
+    if (ended.length > MAX_WARNINGS) {
+      this.log('info', 'workspaces_shared_ended_omitted', { leftOff: ended.length - MAX_WARNINGS });
+    }
   }
 
   /** Logs the warnings of one file or resource; to be called after each of its changes. */

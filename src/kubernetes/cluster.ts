@@ -135,7 +135,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
 
   provesSystemServer(peerAddress: string | undefined, user: string): boolean {
     if (this.options.systemServerProof === 'off' || this.isOutdated) return false;
-    return hasAddress(this.addresses.get(NAMESPACE + user), peerAddress, 'ready');
+    return hasAddress(this.addresses.get(NAMESPACE + user), canonicalAddress(peerAddress ?? ''), 'ready');
   }
 
   trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined> {
@@ -155,7 +155,8 @@ export class ClusterPeerVerifier extends PeerVerifier {
       .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
       .filter((account) => maySpeakFor(account, user));
     if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
-    if (this.isOutdated || hasAddress(this.addresses.get(NAMESPACE + user), address, 'all')) return false;
+    const ofSystemServer = this.addresses.get(NAMESPACE + user);
+    if (this.isOutdated || hasAddress(ofSystemServer, canonicalAddress(address ?? ''), 'all')) return false;
     return (await this.oneOf(accounts, { address, bearer })) !== undefined;
   }
 
@@ -191,8 +192,9 @@ export class ClusterPeerVerifier extends PeerVerifier {
 
   /** Returns true where the address is that of any user's system-server, or may be one. */
   private isSystemServer(peerAddress: string | undefined): boolean {
+    const address = canonicalAddress(peerAddress ?? '');
     return (
-      this.isOutdated || [...this.addresses.values()].some((slices) => hasAddress(slices, peerAddress, 'all'))
+      this.isOutdated || [...this.addresses.values()].some((slices) => hasAddress(slices, address, 'all'))
     );
   }
 
@@ -215,9 +217,9 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 }
 
-function hasAddress(slices: Slices | undefined, peerAddress: string | undefined, of: keyof SliceAddresses) {
-  const address = canonicalAddress(peerAddress ?? '') ?? '';
-  return [...(slices?.values() ?? [])].some((slice) => slice[of].has(address));
+/** @param address the canonical one */
+function hasAddress(slices: Slices | undefined, address: string | undefined, of: keyof SliceAddresses) {
+  return [...(slices?.values() ?? [])].some((slice) => slice[of].has(address ?? ''));
 }
 
 /**

@@ -211,7 +211,9 @@ class JsonLines {
 
   /** @throws KubernetesFailure */
   write(bytes: Buffer): void {
-    const lines = (this.rest + this.decoder.write(bytes)).split('\n');
+    const text = this.rest + this.decoder.write(bytes);
+    // A line is taken apart once it is whole: with each of its chunks, that would take the square of its length.
+    const lines = bytes.includes('\n') ? text.split('\n') : [text];
     this.rest = lines.pop() ?? '';
     if (this.rest.length > MAX_LINE_LENGTH) throw new KubernetesFailure('TooLarge');
     for (const line of lines) if (line.trim() !== '') this.onValue(parseJson(line));

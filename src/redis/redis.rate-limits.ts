@@ -123,6 +123,8 @@ class PrefetchedTokens {
 function parseAnswer(answer: unknown): readonly [taken: number, waitMs: number] {
   const [taken, waitMs] = (Array.isArray(answer) ? answer : []) as readonly unknown[];
   if (typeof taken !== 'number' || typeof waitMs !== 'number') throw new RedisUnavailable('refused');
+  // With neither tokens nor a wait, Redis would be asked again at once, and for ever.
+  if (!(taken >= 0 && waitMs >= (taken > 0 ? 0 : 1))) throw new RedisUnavailable('refused');
   return [taken, waitMs];
 }
 

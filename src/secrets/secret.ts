@@ -22,7 +22,9 @@ export const MAX_VALUE_BYTES = 512 * 1024;
 const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 
 export function isSecretName(value: unknown): boolean {
-  if (typeof value !== 'string' || value === '' || countedNameLength(value) > MAX_NAME_LENGTH) return false;
+  if (typeof value !== 'string' || value === '') return false;
+  // Its own length comes first: counting reads all of a text that may be as long as a body.
+  if (value.length > MAX_NAME_LENGTH || countedNameLength(value) > MAX_NAME_LENGTH) return false;
   return !NOT_PRINTABLE.test(value) && value === value.trim() && value !== '.' && value !== '..';
 }
 

@@ -85,6 +85,9 @@ export interface AppSecretLocation {
   readonly workspace?: string;
 }
 
+/** An app may hold grants on a thousand workspaces, and each list waits at the store as work of its own workspace: all at once would leave others no place. */
+const MAX_LISTS_AT_ONCE = 4;
+
 /** The use-cases of the Settings app: secrets of an app, in prod, in all workspaces on which it holds a grant. Values are written, never read. */
 @Injectable()
 export class AppSecretsService {
@@ -111,7 +114,7 @@ export class AppSecretsService {
 
   async names(user: string, app: string, context: CallContext): Promise<AppSecretNames> {
     const scopes = this.grants.grantedWorkspaces(user, app) ?? [];
-    const lists = await Promise.all(scopes.map((scope) => this.namesIn(scope, context)));
+    const lists = await this.namesInEach(scopes, context);
     return { names: lists.flatMap(({ names }) => names), ...oldestOf(lists) };
   }
 
@@ -138,7 +141,7 @@ export class AppSecretsService {
   ): Promise<GrantedWorkspace> {
     const candidates = this.candidates(location);
     if (candidates.length === 1) return candidates[0];
-    const lists = await Promise.all(candidates.map((scope) => this.namesIn(scope, context)));
+    const lists = await this.namesInEach(candidates, context);
     const [holder, another] = candidates.filter((_, at) => lists[at]?.names.some((one) => one.name === name));
     if (holder === undefined) throw new SecretNotFound(name, oldestOf(lists).staleForMs);
     if (another !== undefined) throw new WorkspaceNeeded(location.app);
@@ -151,6 +154,18 @@ export class AppSecretsService {
     const [first, ...rest] = scopes.filter(({ workspace }) => named === undefined || workspace === named);
     if (first === undefined) throw new AppHasNoWorkspace(app);
     return [first, ...rest];
+  }
+
+  private async namesInEach(
+    scopes: readonly GrantedWorkspace[],
+    context: CallContext,
+  ): Promise<readonly AppSecretNames[]> {
+    const lists: AppSecretNames[] = [];
+    for (let at = 0; at < scopes.length; at += MAX_LISTS_AT_ONCE) {
+      const some = scopes.slice(at, at + MAX_LISTS_AT_ONCE);
+      lists.push(...(await Promise.all(some.map((scope) => this.namesIn(scope, context)))));
+    }
+    return lists;
   }
 
   private async namesIn(scope: GrantedWorkspace, context: CallContext): Promise<AppSecretNames> {

@@ -1,4 +1,10 @@
-import { AccessTokens, USER_TOKEN_GRACE_MS, UserTokenVerifier, UserDirectory } from '../../src/authn/tokens';
+import {
+  AccessTokens,
+  USER_TOKEN_GRACE_MS,
+  UserTokenVerifier,
+  UserDirectory,
+  type VerifiedToken,
+} from '../../src/authn/tokens';
 import { fixed, type Reloadable, type Version } from '../../src/reloadable/reloadable';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';
@@ -84,6 +90,42 @@ describe('a token that verified a moment ago', () => {
     expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
   });
 
+  it('has one spelling: with white space, padding, other letters or bits that mean nothing it is refused, and the directory is not asked', async () => {
+    const asked: string[] = [];
+    class Directory extends UserDirectory {
+      override accepts({ token }: VerifiedToken): Promise<boolean> {
+        asked.push(token);
+        return Promise.resolve(true);
+      }
+    }
+    verifier = new UserTokenVerifier(fixed(USER_TOKEN_SECRET), clock, new Directory());
+    const token = await tokenWith(/[-_]/);
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    const end = token.lastIndexOf('.') + 1;
+    const [signed, signature] = [token.slice(0, end), token.slice(end)];
+    const last = signature.slice(-1);
+    const spellings = [
+      `${signature}=`,
+      `${signature}==`,
+      `${signature} `,
+      ` ${signature}`,
+      `${signature.slice(0, 9)}\n\t${signature.slice(9)}`,
+      `${signature.slice(0, 9)}!${signature.slice(9)}`,
+      `${signature.slice(0, 9)}\u0100${signature.slice(9)}`,
+      signature.replaceAll('-', '+').replaceAll('_', '/'),
+      // The last of 86 characters holds two bits that count, and four that do not.
+      ...[...BASE64URL].filter((one) => one !== last).map((one) => `${signature.slice(0, -1)}${one}`),
+    ];
+    for (const one of spellings)
+      expect(await outcome(verifier.verify(`${signed}${one}`))).toBe('UNAUTHENTICATED');
+    const parts = token.split('.');
+    for (const at of [0, 1]) {
+      const padded = parts.map((part, index) => (index === at ? `${part}=` : part)).join('.');
+      expect(await outcome(verifier.verify(padded))).toBe('UNAUTHENTICATED');
+    }
+    expect(asked).toEqual([token]);
+  });
+
   it('is accepted as one kind only: a user token is no access token, nor the other way round', async () => {
     const key = fixed(ACCESS_TOKEN_KEY);
     const [users, apps] = [new UserTokenVerifier(key, clock), new AccessTokens(key, clock)];
@@ -103,6 +145,16 @@ describe('a token that verified a moment ago', () => {
     await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
   });
 });
+
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/** Returns a token of alice whose signature has the characters. */
+async function tokenWith(characters: RegExp): Promise<string> {
+  for (let at = 0; ; at++) {
+    const token = await userToken('alice', new FixedClock().nowMs(), { claims: { at } });
+    if (characters.test(token.slice(token.lastIndexOf('.')))) return token;
+  }
+}
 
 /** With another character in the middle: the last one of a part may hold bits that mean nothing. */
 function flipped(part: string): string {

@@ -30,4 +30,20 @@ describe('the log of grants', () => {
     log.status(status(1_000), status(1_000));
     expect(told).toEqual([]);
   });
+
+  it.each([
+    ['shared', 'workspace_shared', 'workspaces_shared_omitted', true],
+    ['shared no longer', 'workspace_shared_ended', 'workspaces_shared_ended_omitted', false],
+  ])('names twenty workspaces that are %s and counts the rest', (_, event, omitted, begins) => {
+    const workspaces = Array.from({ length: 1_000 }, (_one, at) => ({
+      user: 'alice',
+      workspace: `w-${at}`,
+      apps: [],
+    }));
+    if (begins) log.sharing(workspaces, []);
+    else log.sharing([], workspaces);
+    expect(told).toHaveLength(21);
+    expect(told[0]).toContain(`${event} {"user":"alice","workspace":"w-0"`);
+    expect(told[20]).toBe(`${omitted} {"leftOff":980}`);
+  });
 });

@@ -1,4 +1,5 @@
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster';
+import * as peerVerifiers from '../../src/authn/peer-verifier';
 import { canonicalAddress, type ServiceAccountName } from '../../src/authn/peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { eventually } from '../support/eventually';
@@ -219,6 +220,22 @@ describe('the proof of a peer', () => {
         .map(({ query }) => query.get('limit'));
       expect(limits.slice(0, 3)).toEqual(['500', '63', '8']);
     }
+  });
+
+  it('makes the address of a caller canonical as often with a hundred system-servers as with one', async () => {
+    const canonical = jest.spyOn(peerVerifiers, 'canonicalAddress');
+    const timesWith = async (users: number): Promise<number> => {
+      for (let at = 0; at < users; at++) slice(`user-system-u${at}`, 's', [pod(`10.1.0.${at + 1}`)]);
+      const proof = await openWith({ statics: [{ namespace: 'os-framework', name: 'search' }] });
+      expect(proof.provesSystemServer(`10.1.0.${users}`, `u${users - 1}`)).toBe(true);
+      canonical.mockClear();
+      expect(await proof.staticAccountOf({ address: 'fd00::7', bearer: undefined })).toBeUndefined();
+      return canonical.mock.calls.length;
+    };
+    const withOne = await timesWith(1);
+    for (const one of opened.splice(0)) await one.close();
+    expect(await timesWith(100)).toBe(withOne);
+    canonical.mockRestore();
   });
 
   it('causes no call where no ServiceAccount is configured', async () => {

@@ -1,4 +1,4 @@
-import { Agent } from 'node:http';
+import { Agent, createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { type ApiCall, KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
@@ -97,6 +97,31 @@ describe('calls of the Kubernetes API', () => {
       mute.close();
     },
   );
+
+  it('take a line of a watch apart once, in however many chunks it comes', async () => {
+    const [chunk, chunks] = ['x'.repeat(256), 1_000];
+    const line = JSON.stringify({ type: 'ADDED', note: chunk.repeat(chunks), end: 'é' });
+    const bytes = Buffer.from(`${line}\n{"a":1}\n\n${line}\n`);
+    const watched = createHttpServer((_request, response) => {
+      const next = (from: number): void => {
+        if (from >= bytes.length) response.end();
+        else response.write(bytes.subarray(from, from + 257), () => next(from + 257));
+      };
+      next(0);
+    });
+    await new Promise<void>((resolve) => watched.listen(0, '127.0.0.1', resolve));
+    const { port } = watched.address() as AddressInfo;
+    const away = new KubernetesApi({ server: `http://127.0.0.1:${port}`, options: () => ({}) }, new SystemMonotonicTime()); // prettier-ignore
+    const values: unknown[] = [];
+    const cut = jest.spyOn(String.prototype, 'split');
+    await away.watch({ method: 'GET', path: PATH, timeoutMs: 20_000 }, (value) => values.push(value));
+    const taken = cut.mock.contexts.filter((_, at) => (cut.mock.calls[at]?.[0] as unknown) === '\n');
+    const characters = taken.reduce((sum, text) => sum + String(text).length, 0);
+    cut.mockRestore();
+    watched.close();
+    expect(values).toEqual([JSON.parse(line), { a: 1 }, JSON.parse(line)]);
+    expect(characters).toBeLessThan(2 * bytes.length);
+  });
 
   it('use connections that notice a dead peer, and wait for a slow one', async () => {
     const time = new FixedMonotonicTime();

@@ -1,3 +1,4 @@
+import { DomainError } from '../../src/errors/domain-error';
 import { GrantsService } from '../../src/authz/grants.service';
 import { AppSecretsService } from '../../src/secrets/secrets.service';
 import type { ListedSecrets } from '../../src/secrets/secret-store';
@@ -13,8 +14,34 @@ class PartlyUnreadableStore extends MemorySecretStore {
   }
 }
 
+/** Counts the lists that are under way, each for some turns of the event loop; that of `w-10` fails. */
+class CountingStore extends MemorySecretStore {
+  underWay = 0;
+  most = 0;
+  asked = 0;
+
+  override async list(scope: SecretScope): Promise<ListedSecrets> {
+    this.asked += 1;
+    this.underWay += 1;
+    this.most = Math.max(this.most, this.underWay);
+    try {
+      for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate);
+      if (scope.workspace === 'w-10') throw new DomainError('STORE_UNAVAILABLE', 'down');
+      return await super.list(scope);
+    } finally {
+      this.underWay -= 1;
+    }
+  }
+}
+
 const ONE = { app: 'one', user: 'alice', ops: ['ListSecret?workspace=desk'] };
 const TWO = { app: 'two', user: 'alice', ops: ['ListSecret?workspace=desk', 'CreateSecret?workspace=attic'] };
+const MANY = {
+  app: 'many',
+  user: 'alice',
+  ops: Array.from({ length: 50 }, (_, at) => `ListSecret?workspace=v-${at}`),
+};
+const FAILING = { ...MANY, app: 'failing', ops: MANY.ops.map((op) => op.replace('v-', 'w-')) };
 const NONE = { app: 'none', user: 'alice', ops: [] };
 const of = (app: string, workspace?: string) => ({
   user: 'alice',
@@ -28,7 +55,10 @@ describe('the secrets of an app in the Settings app', () => {
   let service: AppSecretsService;
   const open = (opened: MemorySecretStore) => {
     store = opened;
-    service = new AppSecretsService(new GrantsService(new FixedGrantSource([ONE, TWO, NONE])), store);
+    service = new AppSecretsService(
+      new GrantsService(new FixedGrantSource([ONE, TWO, NONE, MANY, FAILING])),
+      store,
+    );
   };
   beforeEach(async () => {
     open(new MemorySecretStore());
@@ -60,6 +90,25 @@ describe('the secrets of an app in the Settings app', () => {
     await store.create(inProd('desk'), { name: 'a', value: 'v' });
     const { names } = await service.names('alice', 'one', UNATTENDED);
     expect(names.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('of many workspaces are asked for a few at a time, since each list takes a place of its own at the store', async () => {
+    const counting = new CountingStore();
+    open(counting);
+    await counting.create(inProd('v-40'), { name: 'k', value: 'v' });
+    const { names } = await service.names('alice', 'many', UNATTENDED);
+    expect(names).toEqual([{ workspace: 'v-40', name: 'k' }]);
+    await write('many', 'k');
+    expect(await valueOf('v-40', 'k')).toBe('new');
+    expect([counting.most, counting.asked]).toEqual([4, 100]);
+  });
+
+  it('are asked for no more once one list has failed', async () => {
+    const counting = new CountingStore();
+    open(counting);
+    expect(await outcome(service.names('alice', 'failing', UNATTENDED))).toBe('STORE_UNAVAILABLE');
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    expect(counting.asked).toBe(4);
   });
 
   it('are there where it holds a grant', () => {

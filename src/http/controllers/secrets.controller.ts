@@ -74,7 +74,7 @@ export class EntityTags {
    */
   precondition(ifMatch: string | undefined, scope: SecretScope): Precondition | undefined {
     if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
-    const tags = ifMatch.split(',').map((tag) => ENTITY_TAG.exec(tag.trim()));
+    const tags = ifMatch.split(',', MAX_TAGS + 1).map((tag) => ENTITY_TAG.exec(tag.trim()));
     if (tags.length > MAX_TAGS || tags.includes(null))
       throw new InvalidRequest(
         'If-Match',

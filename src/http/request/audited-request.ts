@@ -160,7 +160,7 @@ export class AuditedRequest implements RequestAudit {
   #approved(): Pick<AuditRecord, 'approved'> {
     const { operations, workspace } = fieldsOf(this.request.body);
     if (this.operation !== 'ApproveGrant' || !isText(operations) || !isText(workspace)) return {};
-    const asked = operations.split(',');
+    const asked = operations.split(',', SECRET_OPERATIONS.length);
     if (!WORKSPACE_NAME.test(workspace)) return {};
     const known = SECRET_OPERATIONS.filter((operation) => asked.includes(operation));
     return known.length === 0 ? {} : { approved: known.map((operation) => grantKey(operation, workspace)) };

@@ -66,10 +66,13 @@ export function recordForwarding(request: IncomingMessage): void {
 /** The cookie in which Olares keeps the user's token after the login. */
 const LOGIN_COOKIE = 'auth_token';
 
-/** Returns the values of all login cookies that are not empty, in the order in which they were sent. */
+/**
+ * Returns the values of all login cookies that are not empty, in the order in which they were sent. Of the thousands of pairs
+ * for which a head has room, only those that may be one are taken apart.
+ */
 export function loginCookiesIn(request: IncomingMessage): readonly string[] {
   return (request.headersDistinct['cookie'] ?? [])
-    .flatMap((header) => header.split(';'))
+    .flatMap((header) => header.split(';').filter((pair) => pair.includes(LOGIN_COOKIE)))
     .map((pair) => pair.split(/=(.*)/s, 2).map((part) => part.trim()))
     .filter(([name, value]) => name === LOGIN_COOKIE && value !== undefined && value !== '')
     .map(([, value = '']) => value);

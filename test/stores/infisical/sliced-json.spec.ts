@@ -18,9 +18,10 @@ describe('JSON that is parsed in slices', () => {
     ],
     ['lists of lists', { rows: items(2_000).map((one) => [one]) }],
     ['no list in the outermost object', { data: { secrets: items(2_000) } }],
-    ['a list as a whole', items(2_000)],
-    ['a long text', 'x'.repeat(300_000)],
+    ['a list as a whole', items(200)],
+    ['a long text', { text: 'x'.repeat(300_000), note: 'y'.repeat(300_000) }],
     ['a short object', { secrets: [1] }],
+    ['a short list of lists', [[[1]]]],
   ])('is what JSON.parse makes of it: %s', async (_, value) => {
     for (const text of [JSON.stringify(value), ` ${JSON.stringify(value, null, 1)}\n`])
       expect(await parseSlicedJson(Buffer.from(text))).toEqual(value);
@@ -44,6 +45,30 @@ describe('JSON that is parsed in slices', () => {
       expect(await parseSlicedJson(Buffer.from(text))).toBeUndefined();
     }
   });
+
+  // JSON.parse takes 0.1 to 1.3 s for each of these.
+  const MANY = 1_000_000;
+  it.each([
+    ['lists in lists', '['.repeat(MANY) + ']'.repeat(MANY)],
+    ['lists in lists of an object', `{"a":${'['.repeat(MANY)}${']'.repeat(MANY)}}`],
+    ['lists in lists of a list', `{"a":[${'['.repeat(MANY)}${']'.repeat(MANY)}]}`],
+    ['objects in objects', `${'{"a":'.repeat(MANY)}1${'}'.repeat(MANY)}`],
+    ['items of no list', `{"a":{"b":[${'[],'.repeat(MANY)}1]}}`],
+    ['fields of one item', `{"a":[{${'"b":1,'.repeat(MANY)}"c":1}]}`],
+    ['fields behind a list', `{"a":[1],"b":{${'"b":1,'.repeat(MANY)}"c":1}}`],
+    ['a list that does not end', `{"a":[${'[],'.repeat(MANY)}`],
+    ['lists that do not end', `{"a":[1],"b":[${'[],'.repeat(MANY)}`],
+    ['a large list as a whole', JSON.stringify(items(2_000))],
+  ])(
+    'is undefined where it is large and no answer of Infisical, and none of it is parsed: %s',
+    async (_, text) => {
+      const parse = jest.spyOn(JSON, 'parse');
+      const parsed = await parseSlicedJson(Buffer.from(text));
+      const calls = parse.mock.calls.length;
+      parse.mockRestore();
+      expect([parsed, calls]).toEqual([undefined, 0]);
+    },
+  );
 
   it('lets others go on in between', async () => {
     let turns = 0;

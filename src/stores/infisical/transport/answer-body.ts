@@ -89,6 +89,12 @@ class GrowingBuffer {
 /** How much is parsed at once, unless a single item is longer. */
 const SLICE_BYTES = 128 * 1024;
 
+/**
+ * How many commas, `[` and `{` are parsed at once: a hundred KiB of an answer have some thousand, and JSON.parse takes a second for eight megabytes
+ * of nothing else.
+ */
+const MAX_MARKS = 32 * 1024;
+
 /** The position of a list in the outermost object, and the positions at which it may be cut. */
 interface List {
   readonly from: number;
@@ -99,14 +105,14 @@ interface List {
 
 /**
  * Parses JSON whose bulk is lists in the outermost object, one slice at a time with other requests in between: JSON.parse
- * alone takes some thirty milliseconds for seven megabytes. Returns undefined where it is not JSON.
+ * alone takes some thirty milliseconds for seven megabytes. Returns undefined where it is not JSON, or large and no answer of Infisical: no object,
+ * or more structure in one piece than MAX_MARKS.
  */
 export async function parseSlicedJson(bytes: Buffer): Promise<unknown> {
   try {
-    const lists =
-      bytes.length > SLICE_BYTES && /^\s*\{/.test(bytes.toString('latin1', 0, 64))
-        ? await listsIn(bytes)
-        : [];
+    const isLarge = bytes.length > SLICE_BYTES;
+    if (isLarge && !/^\s*\{/.test(bytes.toString('latin1', 0, 64))) return undefined;
+    const lists = isLarge ? await listsIn(bytes) : [];
     if (lists.length === 0) return JSON.parse(bytes.toString()) as unknown;
     const parsed: unknown[][] = [];
     for (const list of lists) parsed.push(await itemsOf(bytes, list));
@@ -117,10 +123,13 @@ export async function parseSlicedJson(bytes: Buffer): Promise<unknown> {
   }
 }
 
+/** @throws SyntaxError where the text outside of the lists, or what is between two cuts of one, has more structure than MAX_MARKS */
 async function listsIn(bytes: Buffer): Promise<readonly List[]> {
   const lists: List[] = [];
   let list: List | undefined;
   let depth = 0;
+  let marks = 0;
+  let marksOutside = 0;
   let sliceEnd = SLICE_BYTES;
   let cutAfter = 0;
   for (let at = bytes.indexOf(json.OPEN_OBJECT); at >= 0 && at < bytes.length; at += 1) {
@@ -128,25 +137,36 @@ async function listsIn(bytes: Buffer): Promise<readonly List[]> {
     if (byte === json.QUOTE) at = json.endOfString(bytes, at);
     else if (byte === json.OPEN_LIST || byte === json.OPEN_OBJECT) {
       depth += 1;
+      marks += 1;
       if (depth === 2 && byte === json.OPEN_LIST) {
         list = { from: at, to: at, cuts: [] };
         cutAfter = at + SLICE_BYTES;
+        marksOutside = marks;
+        marks = 0;
       }
     } else if (byte === json.CLOSE_LIST || byte === json.CLOSE_OBJECT) {
       if (depth === 2 && list !== undefined) {
         list.to = at;
         lists.push(list);
         list = undefined;
+        marks = marksOutside;
       }
       depth -= 1;
-    } else if (byte === json.COMMA && depth === 2 && list !== undefined && at > cutAfter) {
-      list.cuts.push(at);
-      cutAfter = at + SLICE_BYTES;
+    } else if (byte === json.COMMA) {
+      marks += 1;
+      if (depth === 2 && list !== undefined && at > cutAfter) {
+        list.cuts.push(at);
+        cutAfter = at + SLICE_BYTES;
+        marks = 0;
+      }
     }
+    if (marks > MAX_MARKS) throw new SyntaxError();
     if (at < sliceEnd) continue;
     await quietTurn('parse', '');
     sliceEnd = at + SLICE_BYTES;
   }
+  // A list without an end would be parsed in one piece with all that is outside of the lists.
+  if (depth !== 0) throw new SyntaxError();
   return lists;
 }
 
