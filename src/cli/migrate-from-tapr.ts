@@ -68,7 +68,7 @@ async function run(): Promise<number> {
   }
   const settings = loadSettings({ ...process.env, ...UNLIKE_THE_SERVICE });
   const options = predecessorOptions(settings);
-  const plan = planOf(await inventory(args), await users(args), args.users);
+  const plan = planOf(await inventory(args), await users(args), args.user);
   if (plan.strangers.length > 0)
     throw new UsageError(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
   const interruption = new AbortController();
@@ -80,7 +80,7 @@ async function run(): Promise<number> {
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   const { signal } = interruption;
-  const { dryRun, resume, stateFile } = args;
+  const { 'dry-run': dryRun, resume, state: stateFile } = args;
   const [clock, time] = [new SystemClock(), new SystemMonotonicTime()];
   const stores = await openStore(settings);
   const state = await MigrationState.open(stateFile, { ...endsOf(settings, options), dryRun, resume }).catch(
@@ -102,7 +102,7 @@ async function run(): Promise<number> {
     // What a complete run has noted is of no use; any other goes on with --resume.
     if (hasEnded(report)) await state.remove();
     process.stdout.write(process.stdout.isTTY ? reportText(report) : `${JSON.stringify(report)}\n`);
-    if (report.clean || (args.exitZero && hasEnded(report))) return 0;
+    if (report.clean || (args['exit-zero'] && hasEnded(report))) return 0;
     return signal.aborted ? INTERRUPTED : 1;
   } finally {
     server.close();
@@ -129,7 +129,9 @@ const UNLIKE_THE_SERVICE = {
 /** The calls of this command are its own report. */
 const NO_LOG: LogEvent = () => undefined;
 
-async function inventory({ projectsFile }: MigrationArguments): Promise<readonly PredecessorProject[]> {
+async function inventory({
+  projects: projectsFile,
+}: MigrationArguments): Promise<readonly PredecessorProject[]> {
   if (projectsFile !== undefined) return parseInventory(jsonFile(projectsFile));
   const url = process.env['TAPR_DATABASE_URL'] ?? '';
   if (!/^postgres(ql)?:\/\/[^\s]+$/.test(url))
@@ -145,7 +147,7 @@ async function inventory({ projectsFile }: MigrationArguments): Promise<readonly
 
 const USERS_PATH = '/apis/iam.kubesphere.io/v1alpha2/users';
 
-async function users({ usersFile }: MigrationArguments): Promise<UsersByEmail> {
+async function users({ 'users-file': usersFile }: MigrationArguments): Promise<UsersByEmail> {
   if (usersFile !== undefined) return parseUsers(jsonFile(usersFile));
   try {
     const api = new KubernetesApi(kubeConfigConnection(process.env), new SystemMonotonicTime());

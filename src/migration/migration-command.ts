@@ -4,20 +4,6 @@ import { readFileSync } from 'node:fs';
 import { errorCodeOf } from '../errors/domain-error';
 import { strictArguments, UsageError } from '../errors/operator-errors';
 
-export interface MigrationArguments {
-  /** The file of projects, in place of the database. */
-  readonly projectsFile: string | undefined;
-  /** The file of users, in place of the cluster. */
-  readonly usersFile: string | undefined;
-  /** Only these; all where there are none. */
-  readonly users: readonly string[];
-  readonly dryRun: boolean;
-  readonly resume: boolean;
-  readonly stateFile: string;
-  /** Exits with 0 however many secrets differ or were skipped. */
-  readonly exitZero: boolean;
-}
-
 const OPTIONS = {
   projects: { type: 'string' },
   'users-file': { type: 'string' },
@@ -29,6 +15,8 @@ const OPTIONS = {
   'print-query': { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
+
+export type MigrationArguments = ReturnType<typeof strictArguments<typeof OPTIONS>>;
 
 export const HELP = `node dist/cli/migrate-from-tapr.js [options]
 Copies the secrets of the predecessor (tapr's sidecar and its Infisical) into the store that the service's own settings name. It only creates:
@@ -61,15 +49,7 @@ export function parseMigrationArguments(args: readonly string[]): MigrationArgum
   if (values.help) return 'help';
   if (values['print-query']) return 'query';
   if (values.state === '') throw new UsageError('--state must name a file.');
-  return {
-    projectsFile: values.projects,
-    usersFile: values['users-file'],
-    users: values.user,
-    dryRun: values['dry-run'],
-    resume: values.resume,
-    stateFile: values.state,
-    exitZero: values['exit-zero'],
-  };
+  return values;
 }
 
 /** Reads a file that an argument names. @throws UsageError */
