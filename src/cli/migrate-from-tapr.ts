@@ -8,7 +8,6 @@ import { AuditModule } from '../audit/audit.module';
 import { RuntimeModule } from '../bootstrap/runtime.module';
 import { InvalidSettings, loadSettings, type Settings } from '../config/settings';
 import type { InfisicalStoreSettings } from '../config/store-settings';
-import { StoreUnavailable } from '../errors/store-errors';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { ObjectLister } from '../kubernetes/kube-object';
@@ -35,9 +34,8 @@ import {
   type UsersByEmail,
 } from '../migration/predecessor-inventory';
 import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
-import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
+import { SecretCopier } from '../migration/secret-copier';
 import { RedisModule } from '../redis/redis.module';
-import { UNATTENDED } from '../secrets/secret';
 import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable, UsageError } from '../errors/operator-errors';
@@ -91,7 +89,7 @@ async function run(): Promise<number> {
   );
   const server = new PredecessorServer(options, { clock, time, log: NO_LOG, signal });
   try {
-    const copier = new SecretCopier(targetOf(stores.get(SecretStore)), time, dryRun, signal);
+    const copier = new SecretCopier(stores.get(SecretStore), time, dryRun, signal);
     const progress = printedProgress(
       (text) => void process.stderr.write(text),
       process.stderr.isTTY,
@@ -210,17 +208,6 @@ async function openStore({ audit: _audit, ...settings }: Settings): Promise<INes
     ],
   };
   return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
-}
-
-function targetOf(store: SecretStore): SecretTarget {
-  return {
-    create: (scope, secret) => store.create(scope, secret, UNATTENDED),
-    list: async (scope) => {
-      const { secrets, staleForMs, unreadable = [] } = await store.list(scope, UNATTENDED);
-      if (staleForMs !== undefined) throw new StoreUnavailable();
-      return { secrets, unreadable };
-    },
-  };
 }
 
 /** Returns one sentence for the operator; nothing of a foreign error is printed but its class. */

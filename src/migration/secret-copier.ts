@@ -2,7 +2,14 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { DomainError } from '../errors/domain-error';
 import { TooManyRequests } from '../errors/request-errors';
 import { ListTooLarge } from '../errors/store-errors';
-import { isSecretName, isSecretValue, type Secret, type SecretScope } from '../secrets/secret';
+import {
+  type CallContext,
+  isSecretName,
+  isSecretValue,
+  type Secret,
+  type SecretScope,
+  UNATTENDED,
+} from '../secrets/secret';
 import type { MonotonicTime } from '../time/clock';
 import type { EnvironmentResult, SkippedSecret } from './migration-state';
 import { MigrationFailed } from './predecessor-inventory';
@@ -18,11 +25,12 @@ export interface SourceSecret {
 /** What is copied to: our own store, of which nothing else is used. */
 export interface SecretTarget {
   /** @throws DomainError */
-  create(scope: SecretScope, secret: Secret): Promise<void>;
+  create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void>;
   /** Returns what is stored now, never from a cache. @throws DomainError */
   list(
     scope: SecretScope,
-  ): Promise<{ readonly secrets: readonly Secret[]; readonly unreadable: readonly string[] }>;
+    context: CallContext,
+  ): Promise<{ readonly secrets: readonly Secret[]; readonly unreadable?: readonly string[] }>;
 }
 
 /** The store refuses one secret, and would refuse it again; the others go on. */
@@ -104,7 +112,7 @@ export class SecretCopier {
   async #create(scope: SecretScope, secret: Secret): Promise<string | undefined> {
     return this.#persistently(async () => {
       try {
-        await this.target.create(scope, secret);
+        await this.target.create(scope, secret, UNATTENDED);
         return undefined;
       } catch (error: unknown) {
         if (!(error instanceof DomainError)) throw error;
@@ -119,13 +127,13 @@ export class SecretCopier {
   /** Returns undefined where the store has more there than one list holds, which no later attempt changes. */
   async #stored(scope: SecretScope): Promise<ReadonlyMap<string, Buffer | 'unreadable'> | undefined> {
     const listed = await this.#persistently(() =>
-      this.target.list(scope).catch((error: unknown) => {
+      this.target.list(scope, UNATTENDED).catch((error: unknown) => {
         if (error instanceof ListTooLarge) return undefined;
         throw error;
       }),
     );
     if (listed === undefined) return undefined;
-    const { secrets, unreadable } = listed;
+    const { secrets, unreadable = [] } = listed;
     return new Map<string, Buffer | 'unreadable'>([
       ...secrets.map(({ name, value }) => [name, this.#hmac(value)] as const),
       ...unreadable.map((name) => [name, 'unreadable'] as const),
