@@ -76,30 +76,10 @@ interface ReportedSecret {
 const COUNTS = ['projects', 'read', 'duplicates', 'written', 'equal', 'different', 'skipped'] as const;
 type ReportCounts = Readonly<Record<(typeof COUNTS)[number], number>>;
 
-interface UserReport extends ReportCounts {
-  readonly user: string;
-  readonly differentSecrets: readonly ReportedSecret[];
-  readonly skippedSecrets: readonly (ReportedSecret & { readonly reason: string })[];
-  readonly skippedEnvironments: readonly { readonly workspace: string; readonly environment: string }[];
-  readonly skippedProjects: readonly { readonly project: string; readonly reason: string }[];
-}
-
 /** The result of a run: names, counts and reasons, never a value. */
-export interface MigrationReport {
-  readonly dryRun: boolean;
-  /** False where the run ended early, or a project could not be read. */
-  readonly complete: boolean;
-  /** Whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
-  readonly clean: boolean;
-  readonly failure?: string;
-  readonly totals: ReportCounts;
-  readonly users: readonly UserReport[];
-  /** Projects of nobody here, such as those of deleted users. */
-  readonly unassignedProjects: MigrationPlan['unassigned'];
-  readonly rolesLeft: readonly string[];
-}
+export type MigrationReport = ReturnType<typeof reportOf>;
 
-export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun: boolean): MigrationReport {
+export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun: boolean) {
   const byUser = new Map<string, ProjectOutcome[]>();
   for (const one of outcome.projects)
     byUser.set(one.project.user, [...(byUser.get(one.project.user) ?? []), one]);
@@ -120,17 +100,20 @@ export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun:
     !plan.unassigned.some(({ reason }) => OF_SOME_USER.has(reason));
   return {
     dryRun,
+    /** False where the run ended early, or a project could not be read. */
     complete,
+    /** Whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
     clean: complete && isAllThere,
     ...(outcome.failure !== undefined && { failure: outcome.failure.message }),
     totals,
     users,
+    /** Projects of nobody here, such as those of deleted users. */
     unassignedProjects: plan.unassigned,
     rolesLeft: outcome.rolesLeft,
   };
 }
 
-function userReport(user: string, projects: readonly ProjectOutcome[]): UserReport {
+function userReport(user: string, projects: readonly ProjectOutcome[]) {
   const results = projects.flatMap(({ project: { workspace }, results: byEnvironment }) =>
     [...byEnvironment].map(([environment, result]) => ({ workspace, environment, result })),
   );
