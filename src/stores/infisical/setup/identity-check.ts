@@ -9,7 +9,7 @@ import type { ApiVersion } from '../versions/api-version';
 import { ApiVersionProbe } from '../versions/version-probe';
 import { InfisicalClient } from '../transport/infisical-client';
 import {
-  createInfisicalSecretStore,
+  createInfisicalStores,
   DEFAULTS,
   type ConnectionOptions,
   type InfisicalOptions,
@@ -45,7 +45,7 @@ export async function checkIdentity(
   const note: LogEvent = (_level, event, { call, reason } = {}) => {
     if (event === 'infisical_call_failed') lastFailure = explained(String(call), String(reason));
   };
-  const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
+  const { store } = createInfisicalStores({ ...connection, ...credentials }, clock, note);
   const owner = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };
   try {
     // A ping comes first: its errors describe best an unreachable server and refused credentials.
@@ -177,7 +177,7 @@ export async function inspectInfisical(
 ): Promise<InfisicalInspection> {
   const settings = { ...DEFAULTS, ...options, requestTimeoutMs: timeoutMs };
   const client = new InfisicalClient(settings, new UpstreamRateLimits(clock));
-  const store = createInfisicalSecretStore(settings, clock);
+  const { store } = createInfisicalStores(settings, clock);
   try {
     const versions = new ApiVersionProbe(client, timeoutMs, clock, () => undefined);
     const found = await attempt(async () => {
