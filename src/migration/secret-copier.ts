@@ -10,17 +10,13 @@ import {
   type SecretScope,
   UNATTENDED,
 } from '../secrets/secret';
+import type { SecretRow } from '../stores/infisical/secret-codec';
 import type { MonotonicTime } from '../time/clock';
 import type { EnvironmentResult, SkippedSecret } from './migration-state';
 import { MigrationFailed } from './predecessor-inventory';
 
-/** A row of the predecessor. `value` is undefined where its Infisical hid it. */
-export interface SourceSecret {
-  readonly name: string;
-  readonly version: number;
-  readonly updatedAtMs: number;
-  readonly value: string | undefined;
-}
+/** A row of the predecessor, which escaped neither names nor values: `key` is the secret's name, `stored` its value. */
+export type SourceSecret = Pick<SecretRow, 'key' | 'version' | 'updatedAtMs' | 'stored'>;
 
 /** What is copied to: our own store, of which nothing else is used. */
 export interface SecretTarget {
@@ -63,7 +59,7 @@ export class SecretCopier {
     const skipped: SkippedSecret[] = [];
     const skip = (name: string, reason: string) => void skipped.push({ name, reason });
     const values = new Map<string, string>();
-    for (const { name, value } of distinct) {
+    for (const { key: name, stored: value } of distinct) {
       if (!isSecretName(name)) skip(name, 'name_not_allowed');
       else if (value === undefined) skip(name, 'value_hidden');
       else if (!isSecretValue(value)) skip(name, 'value_not_allowed');
@@ -177,12 +173,12 @@ export class MigrationInterrupted extends MigrationFailed {
 function distinctSecrets(rows: readonly SourceSecret[]): readonly SourceSecret[] {
   const chosen = new Map<string, SourceSecret>();
   for (const row of rows) {
-    const other = chosen.get(row.name);
+    const other = chosen.get(row.key);
     const isNewer =
       other === undefined ||
       row.version > other.version ||
       (row.version === other.version && row.updatedAtMs > other.updatedAtMs);
-    if (isNewer) chosen.set(row.name, row);
+    if (isNewer) chosen.set(row.key, row);
   }
-  return [...chosen.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...chosen.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
 }
