@@ -38,7 +38,6 @@ export interface ConnectionOptions extends Partial<RouteOptions> {
   readonly operationTimeoutMs?: number;
   /** The maximum size of one answer; answer-body.ts bounds all together. */
   readonly maxAnswerBytes?: number;
-  /** The number of projects in memory. */
   readonly maxKnownProjects?: number;
   readonly observer?: InfisicalObserver | undefined;
   /** Needed where other replicas write to the same Infisical. */
