@@ -22,6 +22,7 @@ describe('a migration', () => {
     scene.predecessor.addSecret(doubled, 'prod', 'twice', 'newest', 7);
     scene.predecessor.addSecret(doubled, 'prod', 'twice', 'newer', 3);
     scene.predecessor.addSecret(doubled, 'dev', 'raw', 'osp:v1:b64:dg==');
+    scene.predecessor.addSecret(doubled, 'dev', 'osp.v1.a~3Ab', 'no name that this service escaped');
     const report = await scene.run();
     expect(await scene.stored(['b-c', 'a'], ['c', 'a-b'], ['alice', 'notes'])).toEqual({
       'b-c a prod k': 'of b-c',
@@ -29,18 +30,19 @@ describe('a migration', () => {
       'c a-b prod k': 'of c',
       'alice notes prod twice': 'newest',
       'alice notes dev raw': 'osp:v1:b64:dg==',
+      'alice notes dev osp.v1.a~3Ab': 'no name that this service escaped',
     });
     expect(report.totals).toEqual({
       projects: 3,
-      read: 6,
+      read: 7,
       duplicates: 2,
-      written: 5,
+      written: 6,
       equal: 0,
       different: 0,
       skipped: 1,
     });
     expect(report.users.map(({ user, read, written }) => [user, read, written])).toEqual([
-      ['alice', 2, 2],
+      ['alice', 3, 3],
       ['b-c', 2, 2],
       ['c', 2, 1],
     ]);
