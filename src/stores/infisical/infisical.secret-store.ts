@@ -15,7 +15,6 @@ import {
   type ScopeSource,
   SecretStore,
   sizeByRetrieving,
-  type StoredWorkspace,
   type UsageSource,
   type UserWorkspaces,
 } from '../../secrets/secret-store';
@@ -150,12 +149,12 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
     requireHoldableName(name);
   }
 
-  async workspacesOf(user: string, caller: CallContext): Promise<readonly StoredWorkspace[]> {
+  async workspacesOf(user: string, caller: CallContext): Promise<readonly string[]> {
     return this.deps.users.of(user, this.operations.begin(caller)).catch(this.operations.fail);
   }
 
-  async removeWorkspace(workspace: StoredWorkspace, caller: CallContext): Promise<void> {
-    return this.operations.write(caller, (context) => this.deps.users.remove(workspace, context));
+  async removeWorkspace(id: string, caller: CallContext): Promise<void> {
+    return this.operations.write(caller, (context) => this.deps.users.remove(id, context));
   }
 
   async ping(): Promise<void> {

@@ -3,7 +3,7 @@ import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { DomainError } from '../../../errors/domain-error';
 import { UNATTENDED } from '../../../secrets/secret';
-import type { SecretStore, StoredWorkspace } from '../../../secrets/secret-store';
+import type { SecretStore } from '../../../secrets/secret-store';
 import { parseProject } from '../api/answers';
 import type { ApiVersion } from '../versions/api-version';
 import { ApiVersionProbe } from '../versions/version-probe';
@@ -101,7 +101,7 @@ function unanswered(error: unknown): readonly string[] {
 async function cleanUp(
   calls: AdminCalls,
   { failures, routes }: ApiVersion,
-  { slug, listed }: Readonly<{ slug: string; listed: readonly StoredWorkspace[] }>,
+  { slug, listed }: Readonly<{ slug: string; listed: readonly string[] }>,
   findings: string[],
 ): Promise<string | undefined> {
   const found = await unlessFailed(calls.ask('GET', routes.findProject.path, { slug }));
@@ -114,7 +114,7 @@ async function cleanUp(
       );
     return undefined;
   }
-  if (!listed.some(({ id }) => id === project.id))
+  if (!listed.includes(project.id))
     findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
   const path = { projectId: project.id };
   const deleted = await unlessFailed(calls.ask('DELETE', routes.deleteProject.path, path));
