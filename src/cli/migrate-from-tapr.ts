@@ -8,7 +8,6 @@ import { AuditModule } from '../audit/audit.module';
 import { RuntimeModule } from '../bootstrap/runtime.module';
 import { InvalidSettings, loadSettings, type Settings } from '../config/settings';
 import type { InfisicalStoreSettings } from '../config/store-settings';
-import { StoreUnavailable } from '../errors/store-errors';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { ObjectLister } from '../kubernetes/kube-object';
@@ -35,9 +34,8 @@ import {
   type UsersByEmail,
 } from '../migration/predecessor-inventory';
 import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
-import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
+import { SecretCopier } from '../migration/secret-copier';
 import { RedisModule } from '../redis/redis.module';
-import { UNATTENDED } from '../secrets/secret';
 import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable, UsageError } from '../errors/operator-errors';
@@ -68,7 +66,7 @@ async function run(): Promise<number> {
   }
   const settings = loadSettings({ ...process.env, ...UNLIKE_THE_SERVICE });
   const options = predecessorOptions(settings);
-  const plan = planOf(await inventory(args), await users(args), args.users);
+  const plan = planOf(await inventory(args), await users(args), args.user);
   if (plan.strangers.length > 0)
     throw new UsageError(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
   const interruption = new AbortController();
@@ -80,7 +78,7 @@ async function run(): Promise<number> {
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   const { signal } = interruption;
-  const { dryRun, resume, stateFile } = args;
+  const { 'dry-run': dryRun, resume, state: stateFile } = args;
   const [clock, time] = [new SystemClock(), new SystemMonotonicTime()];
   const stores = await openStore(settings);
   const state = await MigrationState.open(stateFile, { ...endsOf(settings, options), dryRun, resume }).catch(
@@ -91,7 +89,7 @@ async function run(): Promise<number> {
   );
   const server = new PredecessorServer(options, { clock, time, log: NO_LOG, signal });
   try {
-    const copier = new SecretCopier(targetOf(stores.get(SecretStore)), time, dryRun, signal);
+    const copier = new SecretCopier(stores.get(SecretStore), time, dryRun, signal);
     const progress = printedProgress(
       (text) => void process.stderr.write(text),
       process.stderr.isTTY,
@@ -102,7 +100,7 @@ async function run(): Promise<number> {
     // What a complete run has noted is of no use; any other goes on with --resume.
     if (hasEnded(report)) await state.remove();
     process.stdout.write(process.stdout.isTTY ? reportText(report) : `${JSON.stringify(report)}\n`);
-    if (report.clean || (args.exitZero && hasEnded(report))) return 0;
+    if (report.clean || (args['exit-zero'] && hasEnded(report))) return 0;
     return signal.aborted ? INTERRUPTED : 1;
   } finally {
     server.close();
@@ -129,7 +127,9 @@ const UNLIKE_THE_SERVICE = {
 /** The calls of this command are its own report. */
 const NO_LOG: LogEvent = () => undefined;
 
-async function inventory({ projectsFile }: MigrationArguments): Promise<readonly PredecessorProject[]> {
+async function inventory({
+  projects: projectsFile,
+}: MigrationArguments): Promise<readonly PredecessorProject[]> {
   if (projectsFile !== undefined) return parseInventory(jsonFile(projectsFile));
   const url = process.env['TAPR_DATABASE_URL'] ?? '';
   if (!/^postgres(ql)?:\/\/[^\s]+$/.test(url))
@@ -145,7 +145,7 @@ async function inventory({ projectsFile }: MigrationArguments): Promise<readonly
 
 const USERS_PATH = '/apis/iam.kubesphere.io/v1alpha2/users';
 
-async function users({ usersFile }: MigrationArguments): Promise<UsersByEmail> {
+async function users({ 'users-file': usersFile }: MigrationArguments): Promise<UsersByEmail> {
   if (usersFile !== undefined) return parseUsers(jsonFile(usersFile));
   try {
     const api = new KubernetesApi(kubeConfigConnection(process.env), new SystemMonotonicTime());
@@ -208,17 +208,6 @@ async function openStore({ audit: _audit, ...settings }: Settings): Promise<INes
     ],
   };
   return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
-}
-
-function targetOf(store: SecretStore): SecretTarget {
-  return {
-    create: (scope, secret) => store.create(scope, secret, UNATTENDED),
-    list: async (scope) => {
-      const { secrets, staleForMs, unreadable = [] } = await store.list(scope, UNATTENDED);
-      if (staleForMs !== undefined) throw new StoreUnavailable();
-      return { secrets, unreadable };
-    },
-  };
 }
 
 /** Returns one sentence for the operator; nothing of a foreign error is printed but its class. */

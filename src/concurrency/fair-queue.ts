@@ -11,7 +11,6 @@ export interface FairQueueBounds {
   readonly refusesByPace?: boolean;
 }
 
-/** Gives a permit back. */
 export type ReleasePermit = () => void;
 
 interface PermitWait {

@@ -4,20 +4,6 @@ import { readFileSync } from 'node:fs';
 import { errorCodeOf } from '../errors/domain-error';
 import { strictArguments, UsageError } from '../errors/operator-errors';
 
-export interface MigrationArguments {
-  /** The file of projects, in place of the database. */
-  readonly projectsFile: string | undefined;
-  /** The file of users, in place of the cluster. */
-  readonly usersFile: string | undefined;
-  /** Only these; all where there are none. */
-  readonly users: readonly string[];
-  readonly dryRun: boolean;
-  readonly resume: boolean;
-  readonly stateFile: string;
-  /** Exits with 0 however many secrets differ or were skipped. */
-  readonly exitZero: boolean;
-}
-
 const OPTIONS = {
   projects: { type: 'string' },
   'users-file': { type: 'string' },
@@ -29,6 +15,8 @@ const OPTIONS = {
   'print-query': { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
+
+export type MigrationArguments = ReturnType<typeof strictArguments<typeof OPTIONS>>;
 
 export const HELP = `node dist/cli/migrate-from-tapr.js [options]
 Copies the secrets of the predecessor (tapr's sidecar and its Infisical) into the store that the service's own settings name. It only creates:
@@ -61,15 +49,7 @@ export function parseMigrationArguments(args: readonly string[]): MigrationArgum
   if (values.help) return 'help';
   if (values['print-query']) return 'query';
   if (values.state === '') throw new UsageError('--state must name a file.');
-  return {
-    projectsFile: values.projects,
-    usersFile: values['users-file'],
-    users: values.user,
-    dryRun: values['dry-run'],
-    resume: values.resume,
-    stateFile: values.state,
-    exitZero: values['exit-zero'],
-  };
+  return values;
 }
 
 /** Reads a file that an argument names. @throws UsageError */
@@ -96,30 +76,10 @@ interface ReportedSecret {
 const COUNTS = ['projects', 'read', 'duplicates', 'written', 'equal', 'different', 'skipped'] as const;
 type ReportCounts = Readonly<Record<(typeof COUNTS)[number], number>>;
 
-interface UserReport extends ReportCounts {
-  readonly user: string;
-  readonly differentSecrets: readonly ReportedSecret[];
-  readonly skippedSecrets: readonly (ReportedSecret & { readonly reason: string })[];
-  readonly skippedEnvironments: readonly { readonly workspace: string; readonly environment: string }[];
-  readonly skippedProjects: readonly { readonly project: string; readonly reason: string }[];
-}
-
 /** The result of a run: names, counts and reasons, never a value. */
-export interface MigrationReport {
-  readonly dryRun: boolean;
-  /** False where the run ended early, or a project could not be read. */
-  readonly complete: boolean;
-  /** Whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
-  readonly clean: boolean;
-  readonly failure?: string;
-  readonly totals: ReportCounts;
-  readonly users: readonly UserReport[];
-  /** Projects of nobody here, such as those of deleted users. */
-  readonly unassignedProjects: MigrationPlan['unassigned'];
-  readonly rolesLeft: readonly string[];
-}
+export type MigrationReport = ReturnType<typeof reportOf>;
 
-export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun: boolean): MigrationReport {
+export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun: boolean) {
   const byUser = new Map<string, ProjectOutcome[]>();
   for (const one of outcome.projects)
     byUser.set(one.project.user, [...(byUser.get(one.project.user) ?? []), one]);
@@ -140,17 +100,20 @@ export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun:
     !plan.unassigned.some(({ reason }) => OF_SOME_USER.has(reason));
   return {
     dryRun,
+    /** False where the run ended early, or a project could not be read. */
     complete,
+    /** Whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
     clean: complete && isAllThere,
     ...(outcome.failure !== undefined && { failure: outcome.failure.message }),
     totals,
     users,
+    /** Projects of nobody here, such as those of deleted users. */
     unassignedProjects: plan.unassigned,
     rolesLeft: outcome.rolesLeft,
   };
 }
 
-function userReport(user: string, projects: readonly ProjectOutcome[]): UserReport {
+function userReport(user: string, projects: readonly ProjectOutcome[]) {
   const results = projects.flatMap(({ project: { workspace }, results: byEnvironment }) =>
     [...byEnvironment].map(([environment, result]) => ({ workspace, environment, result })),
   );

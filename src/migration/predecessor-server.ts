@@ -136,13 +136,7 @@ export class PredecessorServer {
         const listed = await waitFor(call, { signal }).catch((error: unknown) => {
           throw signal.aborted ? new MigrationInterrupted() : error;
         });
-        const rows = listed === 'unchanged' ? [] : listed.rows;
-        return rows.map(({ key, version, updatedAtMs, stored }) => ({
-          name: key,
-          version,
-          updatedAtMs,
-          value: stored,
-        }));
+        return listed === 'unchanged' ? [] : listed.rows;
       } catch (error: unknown) {
         if (!(error instanceof InfisicalCallFailed)) throw error;
         const { reason } = error;

@@ -2,27 +2,31 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { DomainError } from '../errors/domain-error';
 import { TooManyRequests } from '../errors/request-errors';
 import { ListTooLarge } from '../errors/store-errors';
-import { isSecretName, isSecretValue, type Secret, type SecretScope } from '../secrets/secret';
+import {
+  type CallContext,
+  isSecretName,
+  isSecretValue,
+  type Secret,
+  type SecretScope,
+  UNATTENDED,
+} from '../secrets/secret';
+import type { SecretRow } from '../stores/infisical/secret-codec';
 import type { MonotonicTime } from '../time/clock';
 import type { EnvironmentResult, SkippedSecret } from './migration-state';
 import { MigrationFailed } from './predecessor-inventory';
 
-/** A row of the predecessor. `value` is undefined where its Infisical hid it. */
-export interface SourceSecret {
-  readonly name: string;
-  readonly version: number;
-  readonly updatedAtMs: number;
-  readonly value: string | undefined;
-}
+/** A row of the predecessor, which escaped neither names nor values: `key` is the secret's name, `stored` its value. */
+export type SourceSecret = Pick<SecretRow, 'key' | 'version' | 'updatedAtMs' | 'stored'>;
 
 /** What is copied to: our own store, of which nothing else is used. */
 export interface SecretTarget {
   /** @throws DomainError */
-  create(scope: SecretScope, secret: Secret): Promise<void>;
+  create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void>;
   /** Returns what is stored now, never from a cache. @throws DomainError */
   list(
     scope: SecretScope,
-  ): Promise<{ readonly secrets: readonly Secret[]; readonly unreadable: readonly string[] }>;
+    context: CallContext,
+  ): Promise<{ readonly secrets: readonly Secret[]; readonly unreadable?: readonly string[] }>;
 }
 
 /** The store refuses one secret, and would refuse it again; the others go on. */
@@ -55,7 +59,7 @@ export class SecretCopier {
     const skipped: SkippedSecret[] = [];
     const skip = (name: string, reason: string) => void skipped.push({ name, reason });
     const values = new Map<string, string>();
-    for (const { name, value } of distinct) {
+    for (const { key: name, stored: value } of distinct) {
       if (!isSecretName(name)) skip(name, 'name_not_allowed');
       else if (value === undefined) skip(name, 'value_hidden');
       else if (!isSecretValue(value)) skip(name, 'value_not_allowed');
@@ -104,7 +108,7 @@ export class SecretCopier {
   async #create(scope: SecretScope, secret: Secret): Promise<string | undefined> {
     return this.#persistently(async () => {
       try {
-        await this.target.create(scope, secret);
+        await this.target.create(scope, secret, UNATTENDED);
         return undefined;
       } catch (error: unknown) {
         if (!(error instanceof DomainError)) throw error;
@@ -119,13 +123,13 @@ export class SecretCopier {
   /** Returns undefined where the store has more there than one list holds, which no later attempt changes. */
   async #stored(scope: SecretScope): Promise<ReadonlyMap<string, Buffer | 'unreadable'> | undefined> {
     const listed = await this.#persistently(() =>
-      this.target.list(scope).catch((error: unknown) => {
+      this.target.list(scope, UNATTENDED).catch((error: unknown) => {
         if (error instanceof ListTooLarge) return undefined;
         throw error;
       }),
     );
     if (listed === undefined) return undefined;
-    const { secrets, unreadable } = listed;
+    const { secrets, unreadable = [] } = listed;
     return new Map<string, Buffer | 'unreadable'>([
       ...secrets.map(({ name, value }) => [name, this.#hmac(value)] as const),
       ...unreadable.map((name) => [name, 'unreadable'] as const),
@@ -169,12 +173,12 @@ export class MigrationInterrupted extends MigrationFailed {
 function distinctSecrets(rows: readonly SourceSecret[]): readonly SourceSecret[] {
   const chosen = new Map<string, SourceSecret>();
   for (const row of rows) {
-    const other = chosen.get(row.name);
+    const other = chosen.get(row.key);
     const isNewer =
       other === undefined ||
       row.version > other.version ||
       (row.version === other.version && row.updatedAtMs > other.updatedAtMs);
-    if (isNewer) chosen.set(row.name, row);
+    if (isNewer) chosen.set(row.key, row);
   }
-  return [...chosen.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...chosen.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
 }

@@ -99,19 +99,8 @@ function reconnectAfterMs(times: number): number {
   return Math.min(most, least * 2 ** Math.min(times - 1, 5)) * (0.5 + Math.random() / 2);
 }
 
-/** A failure of the client or of Redis, without the error itself: those of ioredis contain commands with their arguments. */
-export type RedisFailure =
-  | 'unreachable'
-  | 'timedOut'
-  | 'connectionLost'
-  | 'credentialsRefused'
-  | 'permissionDenied'
-  | 'certificateRefused'
-  | 'tlsFailed'
-  | 'refused';
-
 /** The first pattern that matches decides. */
-const FAILURES: readonly (readonly [RegExp, RedisFailure])[] = [
+const FAILURES = [
   [/\b(WRONGPASS|NOAUTH)\b|invalid password|without any password/, 'credentialsRefused'],
   [/\bNOPERM\b/, 'permissionDenied'],
   [/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$|sentinels are unreachable/, 'unreachable'],
@@ -119,7 +108,10 @@ const FAILURES: readonly (readonly [RegExp, RedisFailure])[] = [
   [/CERT|SIGNED|UNABLE_TO|ALTNAME/, 'certificateRefused'],
   [/^(ERR_TLS|ERR_SSL|EPROTO)/, 'tlsFailed'],
   [/^(ECONNRESET|EPIPE)$|^Connection is closed|writeable/, 'connectionLost'],
-];
+] as const satisfies readonly (readonly [RegExp, string])[];
+
+/** A failure of the client or of Redis, without the error itself: those of ioredis contain commands with their arguments. */
+export type RedisFailure = (typeof FAILURES)[number][1] | 'refused';
 
 /** Classifies an error of the client or of Redis, by its code or else its message. */
 export function redisFailureOf(error: unknown): RedisFailure {

@@ -128,7 +128,6 @@ function parseAnswer(answer: unknown): readonly [taken: number, waitMs: number] 
   return [taken, waitMs];
 }
 
-/** One of the limits that a request must pass. */
 interface AppliedLimit {
   readonly tokens: PrefetchedTokens;
   readonly account: string;

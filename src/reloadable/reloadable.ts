@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { constants, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { errorCodeOf } from '../errors/domain-error';
 import type { Clock, MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
 
@@ -168,9 +170,48 @@ function contentsOf(paths: readonly string[]): FileContents {
     try {
       contents.push(readFileSync(path));
     } catch (error: unknown) {
-      const { code } = error as { code?: unknown };
-      return { problem: `${path} cannot be read (${typeof code === 'string' ? code : 'unknown error'})` };
+      return { problem: `${path} cannot be read (${errorCodeOf(error) ?? 'unknown error'})` };
     }
   }
   return contents;
+}
+
+type SmallFile =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'unreadable'; readonly reason: string };
+
+/** Reads a file that anybody may have put there. Whatever it is, this neither blocks, nor throws, nor reads more than `maxBytes`. */
+export async function readSmallFile(path: string, maxBytes: number): Promise<SmallFile> {
+  try {
+    // Without O_NONBLOCK, opening a FIFO would wait for its writer.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isFile()) return unreadable('not a regular file');
+      const buffer = Buffer.alloc(maxBytes + 1);
+      let length = 0;
+      for (let bytesRead = -1; bytesRead !== 0 && length <= maxBytes; length += bytesRead) {
+        ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
+      }
+      if (length > maxBytes) return unreadable(`larger than ${maxBytes} bytes`);
+      return {
+        kind: 'text',
+        text: new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length)),
+      };
+    } finally {
+      await file.close();
+    }
+  } catch (error: unknown) {
+    // Its message would repeat whole paths.
+    const code = errorCodeOf(error) ?? 'unknown';
+    // A link without its target is missing too: a Kubernetes mount that removes a file looks like that for a moment.
+    if (code === 'ENOENT') return { kind: 'missing' };
+    return unreadable(
+      code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'not UTF-8 text' : `cannot be read (${code})`,
+    );
+  }
+}
+
+function unreadable(reason: string): SmallFile {
+  return { kind: 'unreadable', reason };
 }

@@ -101,18 +101,12 @@ export interface UsageSource {
   requireName(name: string): void;
 }
 
-/** One workspace of one user. A workspace that is made again under the same names has another id. */
-export interface StoredWorkspace {
-  /** The store's own, opaque id. */
-  readonly id: string;
-}
-
-/** What removing a user needs of a store. */
+/** What removing a user needs of a store: the store's own, opaque ids. A workspace that is made again under the same names has another one. */
 export abstract class UserWorkspaces {
-  /** Returns all workspaces of exactly this user, in no order; they need not contain secrets. */
-  abstract workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]>;
+  /** Returns the ids of all workspaces of exactly this user, in no order; they need not contain secrets. */
+  abstract workspacesOf(user: string, context: CallContext): Promise<readonly string[]>;
   /** Removes a workspace durably with its secrets in all environments. Resolves also when it is gone already. */
-  abstract removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void>;
+  abstract removeWorkspace(id: string, context: CallContext): Promise<void>;
 }
 
 /** Implements UsageSource.sizeOf() by a retrieve. */
@@ -181,12 +175,12 @@ export abstract class SecretStoreDecorator extends SecretStore implements UsageS
     this.inner.requireName(name);
   }
 
-  workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+  workspacesOf(user: string, context: CallContext): Promise<readonly string[]> {
     return this.inner.workspacesOf(user, context);
   }
 
-  removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
-    return this.inner.removeWorkspace(workspace, context);
+  removeWorkspace(id: string, context: CallContext): Promise<void> {
+    return this.inner.removeWorkspace(id, context);
   }
 
   /** Asks whether the store itself works, not what its decorators do. */

@@ -1,7 +1,7 @@
 import type { UserPresence } from '../authn/caller';
 import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
-import type { SecretStore, StoredWorkspace, UserWorkspaces } from '../secrets/secret-store';
+import type { SecretStore, UserWorkspaces } from '../secrets/secret-store';
 import { type SecretScope, UNATTENDED } from '../secrets/secret';
 import type { MonotonicTime } from '../time/clock';
 import type { DeletionJob, DeletionJobs, DeletionJobStorage } from './deletion-jobs';
@@ -52,10 +52,7 @@ export class UserDeletion {
       // As long as a job is due, no new user of that name is accepted, so all listed workspaces are the old user's. A workspace
       // that is made later has another id and is not among these.
       if (stillDue.length === 0) return due.length < waiting.length ? 'held' : 'overtaken';
-      await this.jobs.addFound(
-        stillDue,
-        found.map(({ id }) => id),
-      );
+      await this.jobs.addFound(stillDue, found);
       if ((await this.removeAll(user, found, removed, signal)) === 'stopped') return 'stopped';
     }
     throw new StoreUnavailable('Workspaces of a deleted user are still being made.');
@@ -71,15 +68,15 @@ export class UserDeletion {
 
   private async removeAll(
     user: string,
-    found: readonly StoredWorkspace[],
+    found: readonly string[],
     removed: Set<string>,
     signal: AbortSignal,
   ): Promise<'removed' | 'stopped'> {
     try {
-      for (const workspace of found) {
+      for (const id of found) {
         if (signal.aborted) return 'stopped';
-        await this.workspaces.removeWorkspace(workspace, UNATTENDED);
-        removed.add(workspace.id);
+        await this.workspaces.removeWorkspace(id, UNATTENDED);
+        removed.add(id);
         this.log('info', 'user_removal_progress', { user, removed: removed.size, found: found.length });
       }
       return 'removed';
@@ -91,14 +88,14 @@ export class UserDeletion {
   }
 }
 
-/** Returns the listed workspaces, and after them those that only the jobs know. */
+/** Returns the ids of the listed workspaces, and after them those that only the jobs know. */
 function unionOf(
-  listed: readonly StoredWorkspace[],
+  listed: readonly string[],
   due: readonly DeletionJob[],
   removed: ReadonlySet<string>,
-): readonly StoredWorkspace[] {
+): readonly string[] {
   const known = due.flatMap(({ found = [] }) => found).filter((id) => !removed.has(id));
-  return [...new Set([...listed.map(({ id }) => id), ...known])].map((id) => ({ id }));
+  return [...new Set([...listed, ...known])];
 }
 
 /**

@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   logging: [],
   json: [],
   concurrency: ['time'],
-  reloadable: ['time', 'logging'],
+  reloadable: ['errors', 'time', 'logging'],
   config: [],
   client: [],
   authn: KERNELS,

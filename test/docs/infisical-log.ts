@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { SystemClock } from '../../src/time/clock';
 import { createLog, logEvent } from '../../src/logging/log';
 import type { SecretScope } from '../../src/secrets/secret';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../support/infisical-store';
 import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';

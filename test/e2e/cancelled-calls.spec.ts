@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
 import { NoInvalidationBus } from '../../src/stores/cached/invalidation-bus';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../support/infisical-store';
 import type { QueueFigures } from '../../src/stores/resilience/circuit-breaker.secret-store';
 import { resilientStore } from '../../src/stores/resilience/concurrency-limit.secret-store';
 import { SystemMonotonicTime } from '../../src/time/clock';

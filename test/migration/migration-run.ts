@@ -7,8 +7,7 @@ import { MigrationState } from '../../src/migration/migration-state';
 import { parseInventory, parseUsers, planOf } from '../../src/migration/predecessor-inventory';
 import { PredecessorServer } from '../../src/migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../../src/migration/secret-copier';
-import { ENVIRONMENTS, type SecretScope, UNATTENDED } from '../../src/secrets/secret';
-import type { SecretStore } from '../../src/secrets/secret-store';
+import { ENVIRONMENTS, type SecretScope } from '../../src/secrets/secret';
 import { type MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { FakePredecessor, type FakePerson } from '../support/fake-predecessor';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -65,7 +64,7 @@ export class MigrationScene {
 
   async run(options: RunOptions = {}): Promise<MigrationReport> {
     const { users = [], dryRun = false, resume = false, time = new SystemMonotonicTime() } = options;
-    const { signal = new AbortController().signal, target = targetOf(this.store) } = options;
+    const { signal = new AbortController().signal, target = this.store } = options;
     const { fake, jwtSecret } = this.predecessor;
     const { clientId, clientSecret } = fake.identity;
     const plan = planOf(parseInventory(this.predecessor.inventory()), parseUsers(this.usersList()), users);
@@ -101,7 +100,7 @@ export class MigrationScene {
     for (const [user, workspace] of scopes)
       for (const environment of ENVIRONMENTS) {
         const scope: SecretScope = { user, workspace, environment };
-        for (const { name, value } of (await targetOf(this.store).list(scope)).secrets)
+        for (const { name, value } of (await this.store.list(scope)).secrets)
           all[`${user} ${workspace} ${environment} ${name}`] = value;
       }
     return all;
@@ -120,11 +119,4 @@ export interface RunOptions {
   readonly withoutKey?: boolean;
   readonly requestTimeoutMs?: number;
   readonly moved?: (environments: number) => void;
-}
-
-export function targetOf(store: SecretStore): SecretTarget {
-  return {
-    create: (scope, secret) => store.create(scope, secret, UNATTENDED),
-    list: async (scope) => ({ secrets: (await store.list(scope, UNATTENDED)).secrets, unreadable: [] }),
-  };
 }

@@ -2,10 +2,9 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync
 import { ListTooLarge, QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
 import { reportText } from '../../src/migration/migration-command';
 import { MigrationState } from '../../src/migration/migration-state';
-import type { SecretTarget } from '../../src/migration/secret-copier';
 import { createInfisicalStores } from '../../src/stores/infisical/create-infisical-secret-store';
 import { MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
-import { MigrationScene, targetOf } from './migration-run';
+import { MigrationScene } from './migration-run';
 
 let scene: MigrationScene;
 beforeEach(async () => {
@@ -23,6 +22,7 @@ describe('a migration', () => {
     scene.predecessor.addSecret(doubled, 'prod', 'twice', 'newest', 7);
     scene.predecessor.addSecret(doubled, 'prod', 'twice', 'newer', 3);
     scene.predecessor.addSecret(doubled, 'dev', 'raw', 'osp:v1:b64:dg==');
+    scene.predecessor.addSecret(doubled, 'dev', 'osp.v1.a~3Ab', 'no name that this service escaped');
     const report = await scene.run();
     expect(await scene.stored(['b-c', 'a'], ['c', 'a-b'], ['alice', 'notes'])).toEqual({
       'b-c a prod k': 'of b-c',
@@ -30,18 +30,19 @@ describe('a migration', () => {
       'c a-b prod k': 'of c',
       'alice notes prod twice': 'newest',
       'alice notes dev raw': 'osp:v1:b64:dg==',
+      'alice notes dev osp.v1.a~3Ab': 'no name that this service escaped',
     });
     expect(report.totals).toEqual({
       projects: 3,
-      read: 6,
+      read: 7,
       duplicates: 2,
-      written: 5,
+      written: 6,
       equal: 0,
       different: 0,
       skipped: 1,
     });
     expect(report.users.map(({ user, read, written }) => [user, read, written])).toEqual([
-      ['alice', 2, 2],
+      ['alice', 3, 3],
       ['b-c', 2, 2],
       ['c', 2, 1],
     ]);
@@ -81,8 +82,10 @@ describe('a migration', () => {
   it("copies within one Infisical, beside our own projects, and does not take those for the predecessor's", async () => {
     const { fake } = scene.predecessor;
     const { clientId, clientSecret } = fake.identity;
-    const { store } = createInfisicalStores({ url: fake.url, clientId, clientSecret }, new SystemClock());
-    const target = targetOf(store);
+    const { store: target } = createInfisicalStores(
+      { url: fake.url, clientId, clientSecret },
+      new SystemClock(),
+    );
     scene.project('alice', 'settings', { 'integration-account:space:alice': '{"a":" b "}', padded: ' v ' });
     expect((await scene.run({ target })).totals).toMatchObject({ projects: 1, written: 2 });
     const again = await scene.run({ target });
@@ -90,7 +93,7 @@ describe('a migration', () => {
     const ours = fake.world.projects.find(({ slug }) => slug.startsWith('osp-'));
     const keys = ours?.environments.flatMap(({ secrets }) => secrets.map(({ key }) => key));
     expect(keys?.sort()).toEqual(['osp.v1.integration-account~3Aspace~3Aalice', 'padded']);
-    await store.close();
+    await target.close();
   });
 
   it('writes nothing in a dry run, says what it would write, and takes its roles away', async () => {
@@ -222,8 +225,10 @@ describe('a migration that cannot go on', () => {
   it('takes its roles away where the store fails, and can be continued', async () => {
     scene.project('alice', 'notes', { k: 'v' });
     const time = new HurriedTime();
-    const failing = { ...targetOf(scene.store), create: () => Promise.reject(new StoreUnavailable()) };
-    const report = await scene.run({ target: failing, time });
+    const create = scene.store.create.bind(scene.store);
+    scene.store.create = () => Promise.reject(new StoreUnavailable());
+    const report = await scene.run({ time });
+    scene.store.create = create;
     expect(report).toMatchObject({ complete: false, rolesLeft: [] });
     expect(report.failure).toMatch(/^The store does not take the secrets: /);
     expect(scene.predecessor.roles()).toEqual([]);
@@ -233,15 +238,10 @@ describe('a migration that cannot go on', () => {
 
   it('goes on with other secrets where the store refuses one', async () => {
     scene.project('alice', 'notes', { k: 'v', l: 'v' });
-    const target = targetOf(scene.store);
-    const limited = {
-      ...target,
-      create: (...[scope, secret]: Parameters<typeof target.create>) =>
-        secret.name === 'k'
-          ? Promise.reject(new QuotaExceeded('user_secrets', 1, 1))
-          : target.create(scope, secret),
-    };
-    const report = await scene.run({ target: limited });
+    const create = scene.store.create.bind(scene.store);
+    scene.store.create = (scope, secret) =>
+      secret.name === 'k' ? Promise.reject(new QuotaExceeded('user_secrets', 1, 1)) : create(scope, secret);
+    const report = await scene.run();
     expect(report.totals).toMatchObject({ read: 2, written: 1, skipped: 1 });
     expect(report.users[0]?.skippedSecrets[0]).toMatchObject({ name: 'k', reason: 'quota_exceeded' });
   });
@@ -252,16 +252,14 @@ describe('a migration that cannot go on', () => {
   ])('skips an environment that our store cannot list %s, and goes on', async (_title, from, created) => {
     scene.project('alice', 'large', { k: 'v', l: 'v' });
     scene.project('bob', 'notes', { k: 'v' });
-    const target = targetOf(scene.store);
+    const list = scene.store.list.bind(scene.store);
     let lists = 0;
-    const listing: SecretTarget = {
-      ...target,
-      list: (scope) => {
-        const isLarge = scope.workspace === 'large' && scope.environment === 'prod';
-        return isLarge && ++lists >= from ? Promise.reject(new ListTooLarge()) : target.list(scope);
-      },
+    scene.store.list = (scope) => {
+      const isLarge = scope.workspace === 'large' && scope.environment === 'prod';
+      return isLarge && ++lists >= from ? Promise.reject(new ListTooLarge()) : list(scope);
     };
-    const report = await scene.run({ target: listing });
+    const report = await scene.run();
+    scene.store.list = list;
     expect(report).toMatchObject({
       complete: true,
       clean: false,

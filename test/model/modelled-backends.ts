@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Settings } from '../../src/config/settings';
 import type { ScopeSource, CompleteSecretStore } from '../../src/secrets/secret-store';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../support/infisical-store';
 import type { InfisicalObserver } from '../../src/stores/infisical/versions/calls';
 import type { Clock, MonotonicTime } from '../../src/time/clock';
 import type { Fault } from '../support/fake-infisical/fake-faults';

@@ -2,7 +2,7 @@ import { StoreClient } from '../support/store-client';
 import { randomBytes } from 'node:crypto';
 import { SystemClock } from '../../src/time/clock';
 import { ENVIRONMENTS, type SecretScope } from '../../src/secrets/secret';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../support/infisical-store';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { RealProjects, realServer } from './real-infisical';
 import { RunScopedSecretStore } from './run-scoped.secret-store';

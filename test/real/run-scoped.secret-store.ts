@@ -4,7 +4,6 @@ import type { Precondition, Secret, SecretScope, CallContext } from '../../src/s
 import {
   type ListedSecrets,
   type RetrievedSecret,
-  type StoredWorkspace,
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../src/secrets/secret-store';
@@ -45,11 +44,11 @@ export class RunScopedSecretStore extends SecretStoreDecorator {
   override list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
     return patiently(() => this.inner.list(this.#ours(scope), context));
   }
-  override workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+  override workspacesOf(user: string, context: CallContext): Promise<readonly string[]> {
     return patiently(() => this.inner.workspacesOf(`${this.run}-${user}`, context));
   }
-  override removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
-    return patiently(() => this.inner.removeWorkspace(workspace, context));
+  override removeWorkspace(id: string, context: CallContext): Promise<void> {
+    return patiently(() => this.inner.removeWorkspace(id, context));
   }
   override ping(): Promise<void> {
     return patiently(() => this.inner.ping());

@@ -3,7 +3,7 @@ import { StoreClient } from '../support/store-client';
 import { NO_OTHER_REPLICA } from '../../src/concurrency/keyed-work';
 import { RedisScopeLock } from '../../src/redis/redis.scope-lock';
 import { SystemClock } from '../../src/time/clock';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../support/infisical-store';
 import { describeScopeLock } from '../conformance/scope-lock.conformance';
 import { outcome } from '../conformance/secret-store.conformance';
 import { describeWith } from '../support/describe-with';

@@ -111,7 +111,7 @@ describe('a decorator that changes nothing', () => {
       ['measureUser', 'alice', UNATTENDED],
       ['requireName', 'k'],
       ['workspacesOf', 'alice', UNATTENDED],
-      ['removeWorkspace', { id: 'w' }, UNATTENDED],
+      ['removeWorkspace', 'w', UNATTENDED],
       ['ping'],
       ['close'],
     ];

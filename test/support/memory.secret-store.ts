@@ -6,7 +6,6 @@ import {
   type ScopeSource,
   SecretStore,
   sizeByRetrieving,
-  type StoredWorkspace,
   type UsageSource,
   type UserWorkspaces,
 } from '../../src/secrets/secret-store';
@@ -103,14 +102,14 @@ export class MemorySecretStore extends SecretStore implements ScopeSource, Usage
 
   requireName(_name: string): void {}
 
-  async workspacesOf(user: string, _context: CallContext = UNATTENDED): Promise<readonly StoredWorkspace[]> {
+  async workspacesOf(user: string, _context: CallContext = UNATTENDED): Promise<readonly string[]> {
     this.calls.push(`workspacesOf ${user}`);
     await this.gate;
     if (this.failure !== undefined) throw this.failure;
-    return [...this.workspaces.values()].filter(({ owner }) => owner === user).map(({ id }) => ({ id }));
+    return [...this.workspaces.values()].filter(({ owner }) => owner === user).map(({ id }) => id);
   }
 
-  async removeWorkspace({ id }: StoredWorkspace, _context: CallContext = UNATTENDED): Promise<void> {
+  async removeWorkspace(id: string, _context: CallContext = UNATTENDED): Promise<void> {
     this.calls.push(`removeWorkspace ${id}`);
     await this.gate;
     if (this.failure !== undefined) throw this.failure;

@@ -2,7 +2,6 @@ import type {
   ScopeContents,
   ScopeSource,
   SecretStore,
-  StoredWorkspace,
   CompleteSecretStore,
 } from '../../src/secrets/secret-store';
 import {
@@ -55,11 +54,11 @@ export class StoreClient<
   measureUser(this: Whole, user: string): Promise<Usage | undefined> {
     return this.store.measureUser(user, UNATTENDED);
   }
-  workspacesOf(this: Whole, user: string): Promise<readonly StoredWorkspace[]> {
+  workspacesOf(this: Whole, user: string): Promise<readonly string[]> {
     return this.store.workspacesOf(user, UNATTENDED);
   }
-  removeWorkspace(this: Whole, workspace: StoredWorkspace): Promise<void> {
-    return this.store.removeWorkspace(workspace, UNATTENDED);
+  removeWorkspace(this: Whole, id: string): Promise<void> {
+    return this.store.removeWorkspace(id, UNATTENDED);
   }
   ping(): Promise<void> {
     return this.store.ping();

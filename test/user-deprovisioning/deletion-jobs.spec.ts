@@ -117,9 +117,9 @@ describe('DeletionJobs', () => {
     const [lost] = await store.workspacesOf('alice');
     const workspacesOf = MemorySecretStore.prototype.workspacesOf.bind(store);
     const removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
-    store.workspacesOf = async (user) => (await workspacesOf(user)).filter(({ id }) => id !== lost?.id);
-    store.removeWorkspace = ({ id }) =>
-      id === lost?.id ? Promise.reject(new StoreUnavailable()) : removeWorkspace({ id });
+    store.workspacesOf = async (user) => (await workspacesOf(user)).filter((id) => id !== lost);
+    store.removeWorkspace = (id) =>
+      id === lost ? Promise.reject(new StoreUnavailable()) : removeWorkspace(id);
   };
   const restart = async () => {
     const stopped = userDeprovisioning.beforeApplicationShutdown();

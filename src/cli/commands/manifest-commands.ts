@@ -110,7 +110,8 @@ function filesBelow(folder: string): readonly string[] {
 async function readManifestFile(
   file: string,
 ): Promise<{ readonly text: string } | { readonly reason: string }> {
-  const { MANIFEST, readSmallFile } = await import('../../grant-sources/directory/app-folder.js');
+  const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
+  const { readSmallFile } = await import('../../reloadable/reloadable.js');
   if (file === '-') {
     const text = utf8Text(await readInput(file, MANIFEST.maxBytes));
     return text === undefined ? { reason: 'not UTF-8 text' } : { text };
@@ -128,7 +129,7 @@ const MAX_TEMPLATE_BYTES = 1024 * 1024;
 async function configMapFindings(chart: string): Promise<readonly ManifestFinding[]> {
   const { finding, FILE_BEGIN } = await import('../../authz/manifest-check.js');
   const folder = join(chart, 'templates');
-  const { readSmallFile } = await import('../../grant-sources/directory/app-folder.js');
+  const { readSmallFile } = await import('../../reloadable/reloadable.js');
   const labels: string[] = [];
   for (const file of existsSync(folder) ? filesBelow(folder) : []) {
     const read = /\.(ya?ml|tpl)$/.test(file) ? await readSmallFile(file, MAX_TEMPLATE_BYTES) : undefined;

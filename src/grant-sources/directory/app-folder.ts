@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { isMap } from 'yaml';
-import { errorCodeOf } from '../../errors/domain-error';
 import { APP_NAME, APP_NAME_RULE, grantSet, type InstalledApp } from '../../authz/grant';
 import type { GrantProblem } from '../../authz/grant-index';
 import { type Manifest, parseManifest } from '../../authz/manifest';
+import { readSmallFile } from '../../reloadable/reloadable';
 import { offsetOf, plainValue, readYaml, type Refusal, refusalOf, RefusedFile } from '../../authz/plain-yaml';
 
 /** The content of `app.yaml`: for whom the app is installed, and how it proves itself. */
@@ -191,44 +190,4 @@ function runAfterOthers<T>(work: () => T): Promise<T> {
   const done = lastWork.then(() => setImmediate()).then(work);
   lastWork = done.catch(() => undefined);
   return done;
-}
-
-type SmallFile =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'missing' }
-  | { readonly kind: 'unreadable'; readonly reason: string };
-
-/** Reads a file that anybody may have put there. Whatever it is, this neither blocks, nor throws, nor reads more than `maxBytes`. */
-export async function readSmallFile(path: string, maxBytes: number): Promise<SmallFile> {
-  try {
-    // Without O_NONBLOCK, opening a FIFO would wait for its writer.
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      if (!(await file.stat()).isFile()) return unreadable('not a regular file');
-      const buffer = Buffer.alloc(maxBytes + 1);
-      let length = 0;
-      for (let bytesRead = -1; bytesRead !== 0 && length <= maxBytes; length += bytesRead) {
-        ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
-      }
-      if (length > maxBytes) return unreadable(`larger than ${maxBytes} bytes`);
-      return {
-        kind: 'text',
-        text: new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length)),
-      };
-    } finally {
-      await file.close();
-    }
-  } catch (error: unknown) {
-    // Its message would repeat whole paths.
-    const code = errorCodeOf(error) ?? 'unknown';
-    // A link without its target is missing too: a Kubernetes mount that removes a file looks like that for a moment.
-    if (code === 'ENOENT') return { kind: 'missing' };
-    return unreadable(
-      code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'not UTF-8 text' : `cannot be read (${code})`,
-    );
-  }
-}
-
-function unreadable(reason: string): SmallFile {
-  return { kind: 'unreadable', reason };
 }

@@ -11,7 +11,6 @@ interface CacheFigures {
   readonly bytes: number;
 }
 
-/** Observes the cache. */
 export interface CacheObserver {
   opened(figures: () => CacheFigures): void;
   read(outcome: ReadOutcome): void;

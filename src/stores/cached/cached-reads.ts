@@ -145,7 +145,6 @@ export class CachedReads {
     this.#indeterminate.add(scope, name);
   }
 
-  /** Returns whether a valid entry contains this name. */
   contains(scope: string, name: string): boolean {
     return this.#entries.get(scope, name)?.has(name) === true;
   }

@@ -12,7 +12,6 @@ import {
   type RetrievedSecret,
   type ScopeSource,
   sizeByRetrieving,
-  type StoredWorkspace,
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
@@ -90,8 +89,8 @@ export class CachedSecretStore extends SecretStoreDecorator {
     return this.#write(() => this.inner.delete(scope, name, context, precondition), written);
   }
 
-  override removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
-    return this.#write(() => this.inner.removeWorkspace(workspace, context));
+  override removeWorkspace(id: string, context: CallContext): Promise<void> {
+    return this.#write(() => this.inner.removeWorkspace(id, context));
   }
 
   override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {

@@ -93,7 +93,6 @@ export class Snapshot {
     return this.#time;
   }
 
-  /** Notes that the store confirmed it. */
   confirm(time: SnapshotTime): void {
     this.#time = time;
     this.#needsConfirmation = false;

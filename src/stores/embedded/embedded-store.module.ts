@@ -6,7 +6,6 @@ import { StoreBackend } from '../stores.module';
 import { type EmbeddedStoreOptions, EmbeddedSecretStore } from './embedded.secret-store';
 import { tornTailsIn } from './vault/vault-database';
 
-/** Provides the embedded store. */
 @Module({})
 export class EmbeddedStoreModule {
   static register(options: EmbeddedStoreOptions): DynamicModule {

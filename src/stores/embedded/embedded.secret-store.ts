@@ -5,7 +5,6 @@ import {
   type ListedSecrets,
   type RetrievedSecret,
   SecretStore,
-  type StoredWorkspace,
   type UsageSource,
   type UserWorkspaces,
 } from '../../secrets/secret-store';
@@ -141,17 +140,16 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     return this.whileOpen(() => this.workspaces.usageOf(user));
   }
 
-  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+  async workspacesOf(user: string): Promise<readonly string[]> {
     return this.whileOpen(() => this.workspaces.of(user));
   }
 
   /** Holds the workspace's lock, so that nothing is written to it until all of it is gone. */
-  async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+  async removeWorkspace(id: string): Promise<void> {
     await this.whileOpen(async () => {
-      const workspaceKey = workspaceKeyOf(workspace);
+      const workspaceKey = workspaceKeyOf(id);
       await this.workspaceLocks.run(workspaceKey, async () => {
-        for await (const deletes of this.workspaces.removal(workspace))
-          await this.writer.write(deletes, true);
+        for await (const deletes of this.workspaces.removal(id)) await this.writer.write(deletes, true);
         this.workspaces.forgetKey(workspaceKey);
       });
     });

@@ -121,7 +121,6 @@ export function lengthPrefixed(...parts: readonly (string | Uint8Array)[]): Buff
   );
 }
 
-/** Returns the texts that lengthPrefixed() joined. */
 export function parseLengthPrefixed(bytes: Buffer): readonly string[] {
   const texts: string[] = [];
   for (let at = 0; at + 4 <= bytes.length;) {

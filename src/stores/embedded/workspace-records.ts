@@ -3,7 +3,6 @@ import { LRUCache } from 'lru-cache';
 import { KeyedMutex } from '../../concurrency/keyed-work';
 import { StoreOutcomeUnknown, StoreUnavailable } from '../../errors/store-errors';
 import { ENVIRONMENTS, type Usage } from '../../secrets/secret';
-import type { StoredWorkspace } from '../../secrets/secret-store';
 import type { Wait } from '../../time/clock';
 import {
   FORMAT_VERSION,
@@ -97,11 +96,10 @@ export class WorkspaceRecords {
       if (cached.workspaceKey.equals(workspaceKey)) this.unwrapped.delete(name);
   }
 
-  /** Returns a user's workspaces. One whose record does not open is left out: nobody can read it, nor tell whose it was. */
-  async of(user: string): Promise<readonly StoredWorkspace[]> {
-    const found: StoredWorkspace[] = [];
-    for await (const [workspaceKey, sealed] of this.recordsOf(user))
-      found.push(handleOf(workspaceKey, sealed));
+  /** Returns the ids of a user's workspaces. One whose record does not open is left out: nobody can read it, nor tell whose it was. */
+  async of(user: string): Promise<readonly string[]> {
+    const found: string[] = [];
+    for await (const [workspaceKey, sealed] of this.recordsOf(user)) found.push(idOf(workspaceKey, sealed));
     return found;
   }
 
@@ -122,10 +120,10 @@ export class WorkspaceRecords {
    * Yields the batches that delete a workspace's secrets and then its record, to be written one after the other; none when it is gone,
    * or was created again. Whenever the removal is interrupted, no secret is left without its data key.
    */
-  async *removal(workspace: StoredWorkspace): AsyncGenerator<readonly WriteOperation[]> {
-    const key = workspaceKeyOf(workspace);
+  async *removal(id: string): AsyncGenerator<readonly WriteOperation[]> {
+    const key = workspaceKeyOf(id);
     const sealed = await this.database.get(key);
-    if (sealed === undefined || handleOf(key, sealed).id !== workspace.id) return;
+    if (sealed === undefined || idOf(key, sealed) !== id) return;
     const { names } = openWorkspaceRecord(this.wrappingKey, key, sealed);
     let last: readonly Buffer[] = [];
     for (const range of this.rangesOf(names)) {
@@ -220,12 +218,12 @@ export function workspaceContext(workspaceKey: Uint8Array): Buffer {
   return lengthPrefixed('workspace', `v${FORMAT_VERSION}`, workspaceKey);
 }
 
-export function workspaceKeyOf({ id }: StoredWorkspace): Buffer {
+export function workspaceKeyOf(id: string): Buffer {
   return Buffer.from(id.split('.')[0] ?? '', 'hex');
 }
 
-function handleOf(workspaceKey: Buffer, sealed: Buffer): StoredWorkspace {
-  return { id: `${workspaceKey.toString('hex')}.${sealed.toString('hex', 0, NONCE_BYTES)}` };
+function idOf(workspaceKey: Buffer, sealed: Buffer): string {
+  return `${workspaceKey.toString('hex')}.${sealed.toString('hex', 0, NONCE_BYTES)}`;
 }
 
 function deletesOf(keys: readonly Buffer[]): readonly WriteOperation[] {

@@ -38,7 +38,6 @@ export interface ConnectionOptions extends Partial<RouteOptions> {
   readonly operationTimeoutMs?: number;
   /** The maximum size of one answer; answer-body.ts bounds all together. */
   readonly maxAnswerBytes?: number;
-  /** The number of projects in memory. */
   readonly maxKnownProjects?: number;
   readonly observer?: InfisicalObserver | undefined;
   /** Needed where other replicas write to the same Infisical. */
@@ -60,21 +59,8 @@ const MIN_CALL_SHARE = 1 / 20;
 /** A list with this share of an operation's time has as much as any where an operation is shorter than a request; looking for the project takes some. */
 const FULL_LIST_SHARE = 9 / 10;
 
-/** The adapters of one Infisical, which share connections, session and rate limits. */
-export interface InfisicalStores {
-  readonly store: InfisicalSecretStore;
-  readonly deletionJobs: DeletionJobStorage;
-}
-
-/** Builds the store of secrets alone, as createInfisicalStores() does. */
-export function createInfisicalSecretStore(
-  ...parameters: Parameters<typeof createInfisicalStores>
-): InfisicalSecretStore {
-  return createInfisicalStores(...parameters).store;
-}
-
 /**
- * Builds the adapters. Nothing is sent before the first operation or ping.
+ * Builds the adapters of one Infisical, which share connections, session and rate limits. Nothing is sent before the first operation or ping.
  * @param clock measures the age of what outlives an operation; `time` is used for deadlines
  * @throws Error for an unusable address
  */
@@ -83,7 +69,7 @@ export function createInfisicalStores(
   clock: Clock,
   log: LogEvent = () => undefined,
   time: MonotonicTime = new SystemMonotonicTime(),
-): InfisicalStores {
+): { readonly store: InfisicalSecretStore; readonly deletionJobs: DeletionJobStorage } {
   const settings = { ...DEFAULTS, ...options };
   const limits = new UpstreamRateLimits(time);
   const client = new InfisicalClient(settings, limits);

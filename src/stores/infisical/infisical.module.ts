@@ -55,10 +55,8 @@ function reloadedLogin(
   };
 }
 
-/** The store's settings, and the files of its credentials. */
 type InfisicalModuleOptions = InfisicalStoreSettings & Pick<Settings, 'credentialFiles'>;
 
-/** Provides the store on Infisical. */
 @Module({})
 export class InfisicalModule {
   static register(options: InfisicalModuleOptions): DynamicModule {

@@ -15,7 +15,6 @@ import {
   type ScopeSource,
   SecretStore,
   sizeByRetrieving,
-  type StoredWorkspace,
   type UsageSource,
   type UserWorkspaces,
 } from '../../secrets/secret-store';
@@ -69,14 +68,12 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
 
   async retrieve(scope: SecretScope, name: string, caller: CallContext): Promise<RetrievedSecret> {
     requireHoldableName(name);
-    try {
-      const read = await this.deps.reader.readScope(scope, name, this.operations.begin(caller));
-      const row = preferredRow(rowsIn(read, name));
-      if (row === undefined) throw new SecretNotFound(name);
-      return { secret: readableSecret(row, this.log) };
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+    const read = await this.deps.reader
+      .readScope(scope, name, this.operations.begin(caller))
+      .catch(this.operations.fail);
+    const row = preferredRow(rowsIn(read, name));
+    if (row === undefined) throw new SecretNotFound(name);
+    return { secret: readableSecret(row, this.log) };
   }
 
   async update(
@@ -110,13 +107,11 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   }
 
   async list(scope: SecretScope, caller: CallContext): Promise<ListedSecrets> {
-    try {
-      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
-      const { secrets, unreadable } = readableSecrets(distinctRows(rowsIn(read)), this.log);
-      return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+    const read = await this.deps.reader
+      .readScope(scope, undefined, this.operations.begin(caller))
+      .catch(this.operations.fail);
+    const { secrets, unreadable } = readableSecrets(distinctRows(rowsIn(read)), this.log);
+    return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
   }
 
   async readScope(
@@ -125,25 +120,20 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
     ifRevision: string | undefined,
     caller: CallContext,
   ): Promise<ScopeContents | 'unchanged'> {
-    try {
-      const context = this.operations.begin(caller);
-      const read = await this.deps.reader.readScope(scope, name, context, ifRevision);
-      if (read === 'unchanged') return read;
-      const { rows, ...extent } = read;
-      return { ...extent, ...readableSecrets(distinctRows(rows)) };
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+    const read = await this.deps.reader
+      .readScope(scope, name, this.operations.begin(caller), ifRevision)
+      .catch(this.operations.fail);
+    if (read === 'unchanged') return read;
+    const { rows, ...extent } = read;
+    return { ...extent, ...readableSecrets(distinctRows(rows)) };
   }
 
   /** Values that cannot be read count with the size in which they are stored. */
   async measure(scope: SecretScope, caller: CallContext): Promise<ScopeUsage> {
-    try {
-      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
-      return usageOf(new Map(distinctRows(rowsIn(read)).map((row) => [row.name, bytesOfRow(row)])));
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+    const read = await this.deps.reader
+      .readScope(scope, undefined, this.operations.begin(caller))
+      .catch(this.operations.fail);
+    return usageOf(new Map(distinctRows(rowsIn(read)).map((row) => [row.name, bytesOfRow(row)])));
   }
 
   sizeOf(scope: SecretScope, name: string, caller: CallContext): Promise<number | undefined> {
@@ -159,16 +149,12 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
     requireHoldableName(name);
   }
 
-  async workspacesOf(user: string, caller: CallContext): Promise<readonly StoredWorkspace[]> {
-    try {
-      return await this.deps.users.of(user, this.operations.begin(caller));
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+  async workspacesOf(user: string, caller: CallContext): Promise<readonly string[]> {
+    return this.deps.users.of(user, this.operations.begin(caller)).catch(this.operations.fail);
   }
 
-  async removeWorkspace(workspace: StoredWorkspace, caller: CallContext): Promise<void> {
-    return this.operations.write(caller, (context) => this.deps.users.remove(workspace, context));
+  async removeWorkspace(id: string, caller: CallContext): Promise<void> {
+    return this.operations.write(caller, (context) => this.deps.users.remove(id, context));
   }
 
   async ping(): Promise<void> {

@@ -113,14 +113,14 @@ export class Operations {
     return { deadline: deadline.endsAtMs < latest.endsAtMs ? deadline : latest, signal };
   }
 
-  /** Returns the error with which an operation fails, and logs the failure of a call. */
-  errorAfter(error: unknown): unknown {
-    if (!(error instanceof InfisicalCallFailed)) return error;
+  /** Ends an operation that failed, and logs the failure of a call. @throws the error for the caller */
+  readonly fail = (error: unknown): never => {
+    if (!(error instanceof InfisicalCallFailed)) throw error;
     const { call, method, pathTemplate, reason, status = 0, said } = error;
     const fields = { call, method, pathTemplate, reason, status };
     this.log('warn', 'infisical_call_failed', said === undefined ? fields : { ...fields, said });
-    return storeErrorAfter(error);
-  }
+    throw storeErrorAfter(error);
+  };
 
   get writes(): { readonly waiting: number; readonly underWay: number } {
     return { waiting: this.#writes - this.#writesUnderWay, underWay: this.#writesUnderWay };
@@ -160,7 +160,7 @@ export class Operations {
     try {
       return await operation(this.begin(context));
     } catch (error: unknown) {
-      throw this.errorAfter(error);
+      return this.fail(error);
     } finally {
       this.#writes -= 1;
     }

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { InvalidRequest } from '../../errors/request-errors';
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import { MAX_NAME_LENGTH, MAX_VALUE_BYTES, type Secret, secretBytes } from '../../secrets/secret';
+import { MAX_NAME_LENGTH, type Secret, secretBytes } from '../../secrets/secret';
 import type { ScopeContents } from '../../secrets/secret-store';
 import { MAX_REQUEST_BYTES } from './transport/infisical-client';
 import { API_VERSIONS, type ApiVersion } from './versions/api-version';
@@ -21,23 +21,13 @@ const ROUTES: ReadonlySet<string> = new Set(
   ]),
 );
 
-/** Each rule with what breaks it. */
-const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean])[] = [
-  ['must be well-formed Unicode', (name) => !name.isWellFormed()],
-  [`must be 1 to ${MAX_NAME_LENGTH} characters`, (name) => name === '' || name.length > MAX_NAME_LENGTH],
-  ['must not hold control characters', (name) => /\p{Cc}/u.test(name)],
-  ['must not begin or end with white space', (name) => name.trim() !== name],
-  ["must not be '.' or '..'", (name) => name === '.' || name === '..'],
-  [
-    `is too long: Infisical stores it escaped, which takes more than ${MAX_NAME_LENGTH} characters`,
-    (name) => isAlwaysEscaped(name) && !fits(escapeName(name)),
-  ],
-];
-
-/** @throws InvalidRequest for a name that Infisical cannot hold in any form */
+/** @throws InvalidRequest for a name that Infisical can hold only escaped, and that is too long then; isSecretName() refuses the others */
 export function requireHoldableName(name: string): void {
-  const broken = RULES.find(([, isBroken]) => isBroken(name));
-  if (broken !== undefined) throw new InvalidRequest('name', broken[0]);
+  if (isAlwaysEscaped(name) && !fits(escapeName(name)))
+    throw new InvalidRequest(
+      'name',
+      `is too long: Infisical stores it escaped, which takes more than ${MAX_NAME_LENGTH} characters`,
+    );
 }
 
 /** Returns the name of the secret that is stored under this key. */
@@ -134,12 +124,8 @@ export class UnreadableValue extends Error {
   }
 }
 
-/** @throws InvalidRequest for what no store takes: half a surrogate pair, or more than MAX_VALUE_BYTES */
+/** @param value one that isSecretValue() takes */
 export function encodeValue(value: string): string {
-  if (!value.isWellFormed()) throw new InvalidRequest('value', 'must be well-formed Unicode');
-  if (Buffer.byteLength(value) > MAX_VALUE_BYTES) {
-    throw new InvalidRequest('value', `must be at most ${MAX_VALUE_BYTES} bytes of UTF-8`);
-  }
   return staysAsItIs(value) ? value : ESCAPE + Buffer.from(value).toString('base64');
 }
 

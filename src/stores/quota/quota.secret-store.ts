@@ -12,11 +12,7 @@ import {
   type SecretScope,
   type CallContext,
 } from '../../secrets/secret';
-import {
-  type StoredWorkspace,
-  SecretStoreDecorator,
-  type CompleteSecretStore,
-} from '../../secrets/secret-store';
+import { SecretStoreDecorator, type CompleteSecretStore } from '../../secrets/secret-store';
 import { type MonotonicTime, remainingMs, waitFor } from '../../time/clock';
 import { MeasuredUsage } from './measured-usage';
 import {
@@ -88,9 +84,9 @@ export class QuotaSecretStore extends SecretStoreDecorator {
     return this.#limited(scope, write, context, () => this.inner.delete(scope, name, context, precondition));
   }
 
-  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+  override async removeWorkspace(id: string, context: CallContext): Promise<void> {
     try {
-      await this.inner.removeWorkspace(workspace, context);
+      await this.inner.removeWorkspace(id, context);
     } finally {
       this.#usage.invalidateAll();
     }

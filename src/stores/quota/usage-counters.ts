@@ -32,7 +32,6 @@ export function exceededBy(change: Usage, usage: Quotas, quotas: Quotas): QuotaE
 export class UsageCounters implements Usage {
   secrets = 0;
   bytes = 0;
-  /** Undefined until it was measured. */
   measuredAtMs: number | undefined;
   /** To be measured again once no write is under way; until then it is rather too high than too low. */
   isStale = false;
@@ -48,7 +47,6 @@ export class UsageCounters implements Usage {
     return this.measuredAtMs !== undefined && this.#measuring === undefined;
   }
 
-  /** Resolves when no counted write is under way. */
   async idle(): Promise<void> {
     if (this.underWay > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }

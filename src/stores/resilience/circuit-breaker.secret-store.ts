@@ -8,7 +8,6 @@ import {
   type RetrievedSecret,
   type ScopeContents,
   type ScopeSource,
-  type StoredWorkspace,
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
@@ -137,14 +136,14 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     return this.#judged(this.inner.sizeOf(scope, name, context), isTrial);
   }
 
-  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+  override async workspacesOf(user: string, context: CallContext): Promise<readonly string[]> {
     const isTrial = this.#admit();
     return this.#judged(this.inner.workspacesOf(user, context), isTrial);
   }
 
-  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+  override async removeWorkspace(id: string, context: CallContext): Promise<void> {
     const isTrial = this.#admit();
-    return this.#judged(this.inner.removeWorkspace(workspace, context), isTrial);
+    return this.#judged(this.inner.removeWorkspace(id, context), isTrial);
   }
 
   /** Returns whether the call is a trial. @throws StoreUnreachable where none may be made now */

@@ -6,7 +6,6 @@ import {
   type RetrievedSecret,
   type ScopeContents,
   type ScopeSource,
-  type StoredWorkspace,
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
@@ -129,14 +128,14 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements
     return this.inner.sizeOf(scope, name, context).finally(release);
   }
 
-  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+  override async workspacesOf(user: string, context: CallContext): Promise<readonly string[]> {
     const release = this.#queue.tryAcquire(NO_WORKSPACE) ?? (await this.#permit(NO_WORKSPACE, context));
     return this.inner.workspacesOf(user, context).finally(release);
   }
 
-  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+  override async removeWorkspace(id: string, context: CallContext): Promise<void> {
     const release = this.#queue.tryAcquire(NO_WORKSPACE) ?? (await this.#permit(NO_WORKSPACE, context));
-    return this.inner.removeWorkspace(workspace, context).finally(release);
+    return this.inner.removeWorkspace(id, context).finally(release);
   }
 
   /** @throws TooManyRequests without a call to the store, or the reason of the signal */

@@ -536,7 +536,7 @@ describe('a write', () => {
   it('of a whole workspace does so too where it failed, since it may have been sent before', async () => {
     const { inner, store, get, reads, invalidationBus } = await warmed();
     inner.removeWorkspace = () => Promise.reject(new StoreUnreachable());
-    expect(await outcome(store.removeWorkspace({ id: '1' }))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(store.removeWorkspace('1'))).toBe('STORE_UNAVAILABLE');
     await get();
     expect([reads(), invalidationBus.announced]).toEqual([1, ['unknown']]);
   });
@@ -1112,7 +1112,7 @@ describe('a write to a store that reads name by name', () => {
 
   it('of a whole workspace leaves nothing served', async () => {
     const { inner, store, get } = await warmByName();
-    await store.removeWorkspace({ id: 'x' });
+    await store.removeWorkspace('x');
     inner.failure = new StoreUnreachable();
     expect(await outcome(get('b'))).toBe('STORE_UNAVAILABLE');
   });

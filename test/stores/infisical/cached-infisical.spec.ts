@@ -4,7 +4,7 @@ import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock } from '../../../src/time/clock';
 import { UNATTENDED } from '../../../src/secrets/secret';
 import type { ScopeSource, CompleteSecretStore } from '../../../src/secrets/secret-store';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';

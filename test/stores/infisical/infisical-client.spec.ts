@@ -9,7 +9,7 @@ import {
   type TransportRequest,
 } from '../../../src/stores/infisical/transport/infisical-client';
 import { SystemClock } from '../../../src/time/clock';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
 import { UpstreamRateLimits } from '../../../src/stores/infisical/transport/upstream-rate-limits';
 import { baseOf } from '../../../src/stores/infisical/transport/transport-route';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';

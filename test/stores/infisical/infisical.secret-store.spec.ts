@@ -1,9 +1,6 @@
 import { SystemClock } from '../../../src/time/clock';
-import {
-  createInfisicalSecretStore,
-  createInfisicalStores,
-  type InfisicalStores,
-} from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
+import { createInfisicalStores } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { describeDeletionJobStorage } from '../../conformance/deletion-job-storage.conformance';
 import { describeSecretStore } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
@@ -28,7 +25,7 @@ for (const apiVersion of ['v3', 'v3-2025', 'fork', 'v4'] as const) {
   describeDeletionJobStorage(`the Infisical store (${apiVersion})`, async () => {
     const fake = await FakeInfisical.start({ apiVersion });
     const { clientId, clientSecret } = fake.identity;
-    const opened: InfisicalStores[] = [];
+    const opened: ReturnType<typeof createInfisicalStores>[] = [];
     const open = () => {
       opened.push(createInfisicalStores({ url: fake.url, clientId, clientSecret }, new SystemClock()));
       return opened.at(-1)!.deletionJobs;

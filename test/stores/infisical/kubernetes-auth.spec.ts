@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import {
   KUBERNETES_LOGIN,

@@ -2,10 +2,8 @@ import type { LogEvent } from '../../../src/logging/log';
 import { type Clock, type MonotonicTime, SystemClock } from '../../../src/time/clock';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { StoreClient } from '../../support/store-client';
-import {
-  createInfisicalSecretStore,
-  type InfisicalOptions,
-} from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
+import type { InfisicalOptions } from '../../../src/stores/infisical/create-infisical-secret-store';
 import type { InfisicalSecretStore } from '../../../src/stores/infisical/infisical.secret-store';
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import type { ReloadableCredentials } from '../../../src/stores/infisical/auth/login-method';

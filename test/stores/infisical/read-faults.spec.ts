@@ -2,7 +2,7 @@ import { StoreClient } from '../../support/store-client';
 import { createServer } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { SystemClock } from '../../../src/time/clock';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FixedClock } from '../../support/fixed-clock';

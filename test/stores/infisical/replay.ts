@@ -3,6 +3,7 @@ import {
   type FailureReason,
   type CallName,
 } from '../../../src/stores/infisical/versions/calls';
+import { isSecretName } from '../../../src/secrets/secret';
 import { keysOf, requireHoldableName } from '../../../src/stores/infisical/secret-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { RecordedApiVersionName, TokenFault } from '../../support/fake-infisical/fake-api-version';
@@ -79,6 +80,7 @@ function canBeMade(entry: Recorded, call: CallName, apiVersion: RecordedApiVersi
 }
 
 function isSent(name: string, call: CallName, apiVersion: RecordedApiVersionName): boolean {
+  if (!isSecretName(name)) return false;
   try {
     requireHoldableName(name);
     const keys = keysOf(name, API_VERSIONS[apiVersion]);

@@ -5,38 +5,24 @@ import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeEnvironment } from '../../support/fake-infisical/fake-world';
 import { failuresOf2025 } from '../../support/fake-infisical/recordings';
 import { ClientGone } from '../../../src/errors/request-errors';
-import { UNATTENDED } from '../../../src/secrets/secret';
+import { isSecretName, UNATTENDED } from '../../../src/secrets/secret';
 import { keysOf } from '../../../src/stores/infisical/secret-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import { at, openStore, ROUTES, routesOf, rowsOf } from './opened-store';
 
-const REFUSED: Readonly<Record<string, string>> = {
-  '': 'must be 1 to 100 characters',
-  ['n'.repeat(101)]: 'must be 1 to 100 characters',
-  ['🚀🚀'.repeat(26)]: 'must be 1 to 100 characters',
-  '.': "must not be '.' or '..'",
-  '..': "must not be '.' or '..'",
-  [`:${'n'.repeat(91)}`]: 'is too long: Infisical stores it escaped, which takes more than 100 characters',
-  [`osp.v1.${'~3A'.repeat(31)}`]:
-    'is too long: Infisical stores it escaped, which takes more than 100 characters',
-  'a\0b': 'must not hold control characters',
-  'a\nb': 'must not hold control characters',
-  'a\u0085b': 'must not hold control characters',
-  ' a': 'must not begin or end with white space',
-  'a\u00a0': 'must not begin or end with white space',
-  'a\ud800': 'must be well-formed Unicode',
-};
+const TOO_LONG = 'is too long: Infisical stores it escaped, which takes more than 100 characters';
 
 function prodOf(fake: FakeInfisical): FakeEnvironment {
   return fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
 }
 
 describe('a name that Infisical cannot hold', () => {
-  it.each(Object.entries(REFUSED))(
+  it.each([`osp.v1.${'~3A'.repeat(31)}`, `osp.v1.${'~2F'.repeat(31)}`])(
     'is refused with its rule before anything is sent: %j',
-    async (name, rule) => {
+    async (name) => {
+      expect(isSecretName(name)).toBe(true);
       const { fake, store } = await openStore({ apiVersion: 'v3' });
-      const refusal = { reason: 'INVALID_REQUEST', details: { field: 'name', rule } };
+      const refusal = { reason: 'INVALID_REQUEST', details: { field: 'name', rule: TOO_LONG } };
       await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
       await expect(store.retrieve(at(), name)).rejects.toMatchObject(refusal);
       await expect(store.update(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);

@@ -12,7 +12,7 @@ const DELETE = {
 describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (apiVersion) => {
   const template = DELETE[apiVersion];
   let opened: Opened;
-  let workspace: { readonly id: string };
+  let workspace: string;
   beforeEach(async () => {
     opened = await openStore({ apiVersion });
     await opened.store.create(at('w'), { name: 'k', value: 'v' });

@@ -79,13 +79,6 @@ describe('the form in which Infisical holds a value', () => {
   ])('is an error and no value when it is marked in a way that this version does not know: %s', (stored) => {
     expect(() => decodeValue(stored)).toThrow(UnreadableValue);
   });
-
-  it('refuses what no store takes', () => {
-    expect(() => encodeValue('a\ud800b')).toThrow('value: must be well-formed Unicode');
-    expect(() => encodeValue('x'.repeat(MAX_VALUE_BYTES + 1))).toThrow(
-      `value: must be at most ${MAX_VALUE_BYTES} bytes`,
-    );
-  });
 });
 
 // v4 as its documents describe it.

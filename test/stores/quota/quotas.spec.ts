@@ -3,7 +3,7 @@ import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock, SystemMonotonicTime } from '../../../src/time/clock';
 import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../support/infisical-store';
 import { describeQuotas, withQuotas } from '../../conformance/quotas.conformance';
 import { describeSecretStore } from '../../conformance/secret-store.conformance';
 import { freshFolder, masterKeyOf } from '../embedded/vault-under-test';

@@ -37,7 +37,6 @@ export function parseProject(body: unknown): Project | undefined {
   };
 }
 
-/** Returns the organization of an identity. */
 export function parseIdentityOrganization(body: unknown): string | undefined {
   const { orgId } = fieldsOf(fieldsOf(body)['identity']);
   return isId(orgId) ? orgId : undefined;

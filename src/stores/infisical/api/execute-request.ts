@@ -31,7 +31,6 @@ export async function executeRequest(
   return successIn(apiVersion, name, parts, await client.send(requestOf(apiVersion, name, parts, sending)));
 }
 
-/** Returns the request of a call in an API version. */
 export function requestOf(
   apiVersion: ApiVersion,
   name: CallName,

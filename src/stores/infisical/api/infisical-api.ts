@@ -90,7 +90,6 @@ export class InfisicalApi {
     }
   }
 
-  /** Returns the token of the latest login. */
   heldToken(): string | undefined {
     return this.session.held;
   }

@@ -1,6 +1,4 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { fixed, type Reloadable } from '../../../reloadable/reloadable';
+import { fixed, readSmallFile, type Reloadable } from '../../../reloadable/reloadable';
 import { parseLogin } from '../api/answers';
 import { callFailureOf, executeRequest } from '../api/execute-request';
 import type { InfisicalClient } from '../transport/infisical-client';
@@ -44,8 +42,9 @@ export function loginMethod(
     const { identityId, tokenFile } = credentials;
     const logIn = async (): Promise<Lease> => {
       const version = withKubernetesLogin(await apiVersion());
-      const jwt = await readToken(tokenFile);
-      if (jwt === undefined) throw callFailureOf(version, 'login', 'serviceAccountTokenUnreadable');
+      const file = await readSmallFile(tokenFile, MAX_TOKEN_BYTES);
+      const jwt = file.kind === 'text' ? file.text.trim() : '';
+      if (jwt === '') throw callFailureOf(version, 'login', 'serviceAccountTokenUnreadable');
       return send(version, { identityId, jwt });
     };
     return { logIn, credentials: fixed(credentials) };
@@ -82,22 +81,4 @@ function withKubernetesLogin(apiVersion: ApiVersion): ApiVersion {
     routes: { ...apiVersion.routes, login: KUBERNETES_LOGIN },
     failures: [...REFUSALS, ...apiVersion.failures],
   };
-}
-
-/**
- * Returns undefined where there is no usable token; the foreign error, which names the path, is dropped. Whatever a wrong path
- * leads to, this neither fills memory nor waits for the writer of a pipe.
- */
-async function readToken(path: string): Promise<string | undefined> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const parts: Buffer[] = [];
-    // The stream closes the file.
-    for await (const part of file.createReadStream({ end: MAX_TOKEN_BYTES })) parts.push(part as Buffer);
-    const bytes = Buffer.concat(parts);
-    const token = bytes.toString('utf8').trim();
-    return token === '' || bytes.length > MAX_TOKEN_BYTES ? undefined : token;
-  } catch {
-    return undefined;
-  }
 }

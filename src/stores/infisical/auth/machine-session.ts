@@ -4,7 +4,6 @@ import type { Reloadable } from '../../../reloadable/reloadable';
 import type { Clock } from '../../../time/clock';
 import { failedBecause, type InfisicalCallFailed } from '../versions/infisical-call-failed';
 
-/** The result of a login. */
 export interface Lease {
   readonly accessToken: string;
   readonly expiresInSeconds: number;

@@ -72,7 +72,6 @@ export class ProjectDirectory {
     this.#known.delete(this.naming.slug(owner));
   }
 
-  /** Removes a deleted project from the cache. */
   forgetId(id: string): void {
     for (const [slug, project] of [...this.#known]) if (project.id === id) this.#known.delete(slug);
     this.#initialisation.drop(id);

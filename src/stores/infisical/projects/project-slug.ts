@@ -10,7 +10,6 @@ export const ENVIRONMENT_NAMES = {
   prod: 'Production',
 } as const satisfies Record<Environment, string>;
 
-/** The user and workspace that a project belongs to. */
 export interface UserWorkspace {
   readonly user: string;
   readonly workspace: string;
@@ -54,7 +53,6 @@ export function projectDisplayName({ user, workspace }: UserWorkspace): string {
   );
 }
 
-/** The slug and the readable name of the project of an owner. */
 export interface ProjectNaming {
   slug(owner: UserWorkspace): string;
   displayName(owner: UserWorkspace): string;

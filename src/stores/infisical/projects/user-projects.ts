@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache';
 import type { CallContext } from '../../../secrets/secret';
-import type { StoredWorkspace } from '../../../secrets/secret-store';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseProjects } from '../api/answers';
 import type { ApiVersion } from '../versions/api-version';
@@ -35,7 +34,7 @@ export class UserProjects {
     private readonly log: LogEvent,
   ) {}
 
-  async of(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+  async of(user: string, context: CallContext): Promise<readonly string[]> {
     // v3 answers with an empty list for another organization than the identity's, so that nothing would be removed.
     await this.organization.require(context);
     const prefix = userSlugPrefix(user);
@@ -47,14 +46,14 @@ export class UserProjects {
     };
     const all = await this.api.call('listProjects', parts, parseProjects, context);
     for (const { id, slug } of all) if (slug.startsWith(prefix)) this.#found.set(id, prefix);
-    return [...this.#found].flatMap(([id, of]) => (of === prefix ? [{ id }] : []));
+    return [...this.#found].flatMap(([id, of]) => (of === prefix ? [id] : []));
   }
 
   /**
    * Removes a project; one that is created again has another id. All servers answer differently for a project that is gone and
    * for one that the identity is no member of: only the first counts as removed.
    */
-  async remove({ id }: StoredWorkspace, context: CallContext): Promise<void> {
+  async remove(id: string, context: CallContext): Promise<void> {
     // Real servers answer 500 to all but one of several deletes at once.
     await this.#removals.run(id, () => this.#remove(id, context));
   }

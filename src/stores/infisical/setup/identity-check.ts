@@ -3,13 +3,13 @@ import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { DomainError } from '../../../errors/domain-error';
 import { UNATTENDED } from '../../../secrets/secret';
-import type { SecretStore, StoredWorkspace } from '../../../secrets/secret-store';
+import type { SecretStore } from '../../../secrets/secret-store';
 import { parseProject } from '../api/answers';
 import type { ApiVersion } from '../versions/api-version';
 import { ApiVersionProbe } from '../versions/version-probe';
 import { InfisicalClient } from '../transport/infisical-client';
 import {
-  createInfisicalSecretStore,
+  createInfisicalStores,
   DEFAULTS,
   type ConnectionOptions,
   type InfisicalOptions,
@@ -45,7 +45,7 @@ export async function checkIdentity(
   const note: LogEvent = (_level, event, { call, reason } = {}) => {
     if (event === 'infisical_call_failed') lastFailure = explained(String(call), String(reason));
   };
-  const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
+  const { store } = createInfisicalStores({ ...connection, ...credentials }, clock, note);
   const owner = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };
   try {
     // A ping comes first: its errors describe best an unreachable server and refused credentials.
@@ -101,7 +101,7 @@ function unanswered(error: unknown): readonly string[] {
 async function cleanUp(
   calls: AdminCalls,
   { failures, routes }: ApiVersion,
-  { slug, listed }: Readonly<{ slug: string; listed: readonly StoredWorkspace[] }>,
+  { slug, listed }: Readonly<{ slug: string; listed: readonly string[] }>,
   findings: string[],
 ): Promise<string | undefined> {
   const found = await unlessFailed(calls.ask('GET', routes.findProject.path, { slug }));
@@ -114,7 +114,7 @@ async function cleanUp(
       );
     return undefined;
   }
-  if (!listed.some(({ id }) => id === project.id))
+  if (!listed.includes(project.id))
     findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
   const path = { projectId: project.id };
   const deleted = await unlessFailed(calls.ask('DELETE', routes.deleteProject.path, path));
@@ -177,7 +177,7 @@ export async function inspectInfisical(
 ): Promise<InfisicalInspection> {
   const settings = { ...DEFAULTS, ...options, requestTimeoutMs: timeoutMs };
   const client = new InfisicalClient(settings, new UpstreamRateLimits(clock));
-  const store = createInfisicalSecretStore(settings, clock);
+  const { store } = createInfisicalStores(settings, clock);
   try {
     const versions = new ApiVersionProbe(client, timeoutMs, clock, () => undefined);
     const found = await attempt(async () => {

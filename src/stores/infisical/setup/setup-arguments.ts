@@ -2,31 +2,8 @@ import { strictArguments, UsageError } from '../../../errors/operator-errors';
 import type { LoginCredentials } from '../auth/login-method';
 import type { RouteOptions } from '../transport/transport-route';
 
-export interface KubernetesTarget {
-  /** The address of the cluster's API, as Infisical reaches it. */
-  readonly host: string;
-  readonly caFile: string | undefined;
-  readonly namespace: string;
-  readonly serviceAccount: string;
-  readonly audience: string;
-}
-
-export interface SetupArguments {
-  readonly url: string;
-  readonly identityName: string;
-  readonly organizationId: string | undefined;
-  readonly mode: 'setup' | 'bootstrap' | 'check';
-  /** Whether to use Kubernetes Auth instead of Universal Auth. */
-  readonly kubernetes: KubernetesTarget | undefined;
-  readonly newSecret: boolean;
-  readonly printSecret: boolean;
-  readonly secretManifest: string | undefined;
-  /** The file for the token of a bootstrap. */
-  readonly adminTokenFile: string | undefined;
-  /** Whether an existing file may be replaced. */
-  readonly force: boolean;
-  readonly secretName: string;
-}
+export type SetupArguments = Exclude<ReturnType<typeof parseSetupArguments>, 'help'>;
+export type KubernetesTarget = NonNullable<SetupArguments['kubernetes']>;
 
 /** The secrets from the environment: an argument can be read by every process of the machine. */
 export interface SetupEnvironment {
@@ -103,12 +80,9 @@ comes after it failed: what was got is kept.
  * @param service the service's own settings, used where there are no arguments
  * @throws UsageError
  */
-export function parseSetupArguments(
-  args: readonly string[],
-  service: ServiceSettings = {},
-): SetupArguments | 'help' {
+export function parseSetupArguments(args: readonly string[], service: ServiceSettings = {}) {
   const values = strictArguments(args, OPTIONS);
-  if (values.help) return 'help';
+  if (values.help) return 'help' as const;
   const url = values.url ?? service.url ?? '';
   if (!isAddress(url))
     throw new UsageError('--url (or INFISICAL_URL) must be the http or https address of Infisical.');
@@ -126,6 +100,7 @@ export function parseSetupArguments(
     identityName: values.name,
     organizationId: (values['organization-id'] ?? service.organizationId)?.toLowerCase(),
     mode: values.check ? 'check' : values.bootstrap ? 'bootstrap' : 'setup',
+    // In place of Universal Auth.
     kubernetes: values.kubernetes
       ? {
           host: values['kubernetes-host'],
@@ -141,7 +116,7 @@ export function parseSetupArguments(
     adminTokenFile: values.bootstrap ? tokenFileOf(values) : undefined,
     force: values.force,
     secretName: values['secret-name'],
-  };
+  } as const;
 }
 
 function isAddress(text: string): boolean {

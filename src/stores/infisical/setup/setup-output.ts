@@ -80,7 +80,6 @@ class PrivateFile {
     this.#written = true;
   }
 
-  /** Deletes the file that was written. */
   async remove(): Promise<void> {
     if (this.#written) await rm(this.path, { force: true });
   }

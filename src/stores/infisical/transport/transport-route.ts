@@ -17,7 +17,6 @@ export interface RouteOptions {
   readonly authorities?: () => readonly string[];
   /** The proxy for every call: http or https, with credentials if it needs any. Nothing is read from the environment here. */
   readonly proxyUrl?: string;
-  /** The time for opening a tunnel. */
   readonly tunnelTimeoutMs?: number;
 }
 
@@ -86,7 +85,6 @@ class VerifyingAgent extends HttpsAgent {
   }
 }
 
-/** Returns the proxy as axios takes it. */
 function proxyOf({ protocol, hostname, port, username, password }: URL): AxiosProxyConfig {
   return {
     protocol,

@@ -95,7 +95,6 @@ export class UpstreamRateLimits {
     this.#admitWaiting(queue);
   }
 
-  /** The number of waiting calls, over all routes. */
   get waiting(): number {
     return [...this.#queues.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
   }

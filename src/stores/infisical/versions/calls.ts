@@ -3,21 +3,28 @@ import { fieldsOf } from '../../../json/json';
 /** The fork that Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
 export type ApiVersionName = 'fork' | 'v3' | 'v4';
 
-/** Every call that this adapter makes. */
-export type CallName =
-  | 'login'
-  | 'ping'
-  | 'checkOrganization'
-  | 'findProject'
-  | 'createProject'
-  | 'listProjects'
-  | 'deleteProject'
-  | 'createEnvironment'
-  | 'listSecrets'
-  | 'retrieveSecret'
-  | 'createSecret'
-  | 'updateSecret'
-  | 'deleteSecret';
+const WRITTEN = ['secret', 'approval'];
+/**
+ * Every call that this adapter makes, with the outer fields of the servers' answers, one of which each success has. A project that was
+ * found by its slug is not wrapped.
+ */
+const OUTER_FIELDS = {
+  login: ['accessToken'],
+  ping: ['workspaces', 'project', 'environments'],
+  checkOrganization: ['identity', 'workspaces'],
+  findProject: ['project', 'environments'],
+  createProject: ['project'],
+  listProjects: ['workspaces', 'projects'],
+  deleteProject: ['workspace', 'project'],
+  createEnvironment: ['environment'],
+  listSecrets: ['secrets'],
+  retrieveSecret: ['secret'],
+  createSecret: WRITTEN,
+  updateSecret: WRITTEN,
+  deleteSecret: WRITTEN,
+} satisfies Record<string, readonly string[]>;
+
+export type CallName = keyof typeof OUTER_FIELDS;
 
 /** The name of a call in failures and logs. The probe is made before the API version is known; setup and migration make calls of their own. */
 export type CallLabel = CallName | 'probe' | 'setup' | 'migration';
@@ -147,24 +154,6 @@ function fallbackReason(on: CallName | undefined, status: number, body: unknown)
   // Infisical redirects no call, and answers each with the fields of its route.
   return status === 304 || (status < 300 && isAnswerTo(on, body)) ? 'unexpectedAnswer' : 'notInfisical';
 }
-
-const WRITTEN = ['secret', 'approval'];
-/** The outer fields of the servers' answers, one of which each success has. A project that was found by its slug is not wrapped. */
-const OUTER_FIELDS: Readonly<Record<CallName, readonly string[]>> = {
-  login: ['accessToken'],
-  ping: ['workspaces', 'project', 'environments'],
-  checkOrganization: ['identity', 'workspaces'],
-  findProject: ['project', 'environments'],
-  createProject: ['project'],
-  listProjects: ['workspaces', 'projects'],
-  deleteProject: ['workspace', 'project'],
-  createEnvironment: ['environment'],
-  listSecrets: ['secrets'],
-  retrieveSecret: ['secret'],
-  createSecret: WRITTEN,
-  updateSecret: WRITTEN,
-  deleteSecret: WRITTEN,
-};
 
 /** Returns whether the body of a 2xx is that of a call; a page of something in front of Infisical may be JSON too. */
 export function isAnswerTo(on: CallName | undefined, body: unknown): boolean {

@@ -88,7 +88,6 @@ export function ranOutOfTime(error: unknown): boolean {
   return failedBecause(error, 'rateLimited', 'outOfTime');
 }
 
-/** The reason that one answer means in each API version. */
 type ReasonByVersion = Readonly<Record<ApiVersionName, FailureReason>>;
 
 /** Reasons that a server of another API version causes. */
