@@ -182,6 +182,7 @@ export class ScopeReader {
       try {
         return { whole: false, rows: [await retrieveSecret(this.api, location, key, context)] };
       } catch (error: unknown) {
+        if (failedBecause(error, 'timedOut')) this.locations.stalled(location);
         if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
       }
     }
