@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { SystemMonotonicTime } from '../../../src/time/clock';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { CallTime } from '../../../src/stores/infisical/transport/call-time';
 import { AnswerBodies, AnswerTooLarge } from '../../../src/stores/infisical/transport/answer-body';
 
@@ -113,4 +114,18 @@ describe('the bodies of answers', () => {
     const data = Readable.from((function* () { yield Buffer.from('"'); for (let i = 0; i < bytes; i++) yield Buffer.from('x'); yield Buffer.from('"'); })()); // prettier-ignore
     expect(await new AnswerBodies().read({ data, headers: {} }, CAP, never)).toHaveLength(bytes);
   });
+});
+
+it('the time of a call tells how much the server had, without that for which we made it wait', async () => {
+  const clock = new FixedMonotonicTime();
+  const time = new CallTime(8_000, 10_000, clock);
+  clock.advance(1_000);
+  let go: () => void = () => undefined;
+  const waiting = time.paused(new Promise<void>((resolve) => (go = resolve)));
+  clock.advance(9_000);
+  expect(time.signal.aborted).toBe(true);
+  go();
+  await waiting;
+  expect(time.usedMs).toBe(1_000);
+  time.end();
 });

@@ -262,8 +262,11 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     expect(callsOf(opened.fake)).toEqual([LIST, LIST, LIST, LIST]);
   });
 
-  it('a list that began late, as it waited for a login, and is cut off with the time of its caller does not count', async () => {
-    const opened = await openSlow(0, { requestTimeoutMs: 1_500, operationTimeoutMs: 6_000 });
+  // docs/infisical.md: "a list that had less than nine tenths of the time of others does not count".
+  const BEGAN_LATE =
+    'a list that began late, as it waited for a login, and is cut off with the time of its caller does not count (of %i ms)';
+  it.each([6_000, 1_600])(BEGAN_LATE, async (operationTimeoutMs) => {
+    const opened = await openSlow(0, { requestTimeoutMs: 1_500, operationTimeoutMs });
     for (let i = 0; i < 2; i++) {
       // The first list is refused for its token, the second one hangs.
       opened.fake.killTokens('unknown');
@@ -272,6 +275,8 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
       opened.fake.fail({ method: 'POST', template: routes.login, fault: { kind: 'delay', ms: 1_200 } });
       const context = { ...UNATTENDED, deadline: deadlineIn(2_000, new SystemMonotonicTime()) };
       expect(await outcome(opened.store.store.retrieve(at(), 'k', context))).toBe('STORE_UNAVAILABLE');
+      // On a slow machine no time was left to meet them all.
+      opened.fake.heal();
     }
     opened.fake.calls.splice(0);
     expect(await retrieve(opened)).toBe('done');
