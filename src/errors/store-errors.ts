@@ -134,6 +134,7 @@ export function leftAsItWas(error: unknown): boolean {
   return (
     mayServeStaleAfter(error) ||
     error instanceof ScopeBusy ||
+    error instanceof ListTooLarge ||
     error instanceof ClientGone ||
     error instanceof ApprovalRequired ||
     error instanceof StoreRefused ||

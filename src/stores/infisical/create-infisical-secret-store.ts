@@ -56,7 +56,7 @@ export const DEFAULTS = {
 /** The minimum time for a call: a write on the slowest server takes 0.3 s, four at once about a second. */
 const MIN_CALL_MS = 1_000;
 const MIN_CALL_SHARE = 1 / 20;
-/** A list with this share of an operation's time has as much as any where an operation is shorter than a request; looking for the project takes some. */
+/** A list that had this share of the longest time had as much as any: where an operation is shorter than a request, looking for the project takes some. */
 const FULL_LIST_SHARE = 9 / 10;
 
 /**
@@ -80,24 +80,19 @@ export function createInfisicalStores(
   const apiVersion = () => apiVersions.current();
   const login = loginMethod(client, apiVersion, settings, settings.requestTimeoutMs);
   const session = new MachineSession(login, clock, log);
-  const minCallMs = Math.min(MIN_CALL_MS, settings.operationTimeoutMs * MIN_CALL_SHARE);
   const api = new InfisicalApi(client, session, time, {
     apiVersions,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
-    minCallMs,
+    minCallMs: Math.min(MIN_CALL_MS, settings.operationTimeoutMs * MIN_CALL_SHARE),
   });
   const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
   const probe = new PingProbe(api, organization, { clock, time, log });
   const depsFor = (naming: ProjectNaming): InfisicalStoreDeps => {
     const projects = new ProjectDirectory(api, organization, log, naming, settings.maxKnownProjects);
     const locations = new ListedLocations(clock);
-    const fullList = {
-      ms: Math.min(settings.requestTimeoutMs, settings.operationTimeoutMs * FULL_LIST_SHARE),
-      // Looking for the project takes some of the time, and what is left must be enough for a call.
-      leavesTime: settings.operationTimeoutMs >= settings.requestTimeoutMs + 2 * minCallMs,
-    };
-    const reader = new ScopeReader(api, projects, locations, fullList, log);
+    const fullListMs = Math.min(settings.requestTimeoutMs, settings.operationTimeoutMs) * FULL_LIST_SHARE;
+    const reader = new ScopeReader(api, projects, locations, fullListMs, log);
     const writer = new SecretWriter(api, reader, locations, settings.operationTimeoutMs, log);
     const users = new UserProjects(api, organization, projects, log);
     return { projects, reader, writer, users, probe, close: () => client.close() };

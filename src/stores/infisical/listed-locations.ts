@@ -66,14 +66,21 @@ export class ListedLocations {
   }
 
   /**
-   * Notes that a list did not come in time; from the second in a row on it counts as one that is too large.
+   * Notes that a list did not come in time; from the second in a row on names are read without one, as where it is too large.
    * @param before how many had not come when it began: lists that are waited for side by side count once, and no second one where another came meanwhile
    */
   timedOut(location: ProjectEnvironment, before: number): void {
     if ((this.last(location)?.timeouts ?? 0) < before) return;
     const result = { ...(this.last(location) ?? NEVER_LISTED), timeouts: before + 1 };
-    if (isUnlistable(result)) this.#remember(location, { ...result, duplicated: result.duplicated ?? NONE });
+    if (isUnlistable(result)) this.#remember(location, result);
     else this.#results.set(locationKeyOf(location), result);
+  }
+
+  /** Notes that a read by name did not come in time either: then the lists before it may have been no slower than anything else. */
+  stalled(location: ProjectEnvironment): void {
+    const result = this.last(location);
+    if (result === undefined || !isSlow(result)) return;
+    this.#results.set(locationKeyOf(location), { ...result, atMs: -Infinity, timeouts: MAX_TIMEOUTS - 1 });
   }
 
   /** Returns whether a caller that wants one name can do without a list, as none can be had, or only a huge one. */
@@ -105,7 +112,7 @@ export class ListedLocations {
   /** Returns whether a recent list showed at most one row of this name. */
   hasSingleRow(location: ProjectEnvironment, name: string): boolean {
     const result = this.last(location);
-    if (result === undefined || this.#isIndeterminate(location, name, result)) return false;
+    if (result === undefined || isSlow(result) || this.#isIndeterminate(location, name, result)) return false;
     return this.#isRecent(result) && result.duplicated?.has(name) === false;
   }
 
@@ -142,8 +149,13 @@ export class ListedLocations {
   }
 }
 
-function isUnlistable({ huge, timeouts }: ListResult): boolean {
-  return huge || timeouts >= MAX_TIMEOUTS;
+function isUnlistable(result: ListResult): boolean {
+  return result.huge || isSlow(result);
+}
+
+/** Returns whether the lists of a location that is not known to be huge do not come in time. */
+function isSlow({ huge, timeouts }: ListResult): boolean {
+  return !huge && timeouts >= MAX_TIMEOUTS;
 }
 
 function locationKeyOf({ projectId, environment }: ProjectEnvironment): string {

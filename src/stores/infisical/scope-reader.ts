@@ -20,21 +20,14 @@ interface ScopeRead {
   readonly revision?: string;
 }
 
-/** The time of a list whose caller had all that an operation takes, and spent none on something else. */
-interface FullListTime {
-  /** How much it has at least. */
-  readonly ms: number;
-  /** Whether it leaves its caller time for another call, even where it takes all of its own. */
-  readonly leavesTime: boolean;
-}
-
 /** Reads a scope by listing its location, or by retrieving a single name where the list is huge and a retrieve is cheap. */
 export class ScopeReader {
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
     private readonly locations: ListedLocations,
-    private readonly fullList: FullListTime,
+    /** How long a list that did not come in time took at least, unless its caller had less time than others have. */
+    private readonly fullListMs: number,
     private readonly log: LogEvent,
   ) {}
 
@@ -95,15 +88,12 @@ export class ScopeReader {
     if (byName && this.locations.isToReadByName(location, name))
       return this.#retrieve(location, name, context);
     const timeouts = this.locations.last(location)?.timeouts ?? 0;
-    const hasFullTime = this.api.hasTime(context, this.fullList.ms);
     const ended = this.locations.beginListing(location);
     try {
       const { parts, parse } = listing(location, ifRevision);
       return this.#listed(location, await this.api.call('listSecrets', parts, parse, context));
     } catch (error: unknown) {
-      // Without time left it may have begun late, after a wait for a login or for its turn.
-      const hadFullTime = hasFullTime && (!this.fullList.leavesTime || this.api.hasTime(context));
-      this.#noteFailure(location, error, hadFullTime ? timeouts : undefined);
+      this.#noteFailure(location, error, timeouts);
       if (name === undefined || !this.#isDispensable(location, name, error, cheap)) throw error;
     } finally {
       ended();
@@ -156,13 +146,13 @@ export class ScopeReader {
   }
 
   /**
-   * Notes the failure of a list.
-   * @param timeouts how many had not come when it began; undefined where its caller had so little time that a timeout says nothing about the list
+   * Notes the failure of a list. A timeout says nothing about a list that had little time, as of a caller that had waited for its turn.
+   * @param timeouts how many had not come when it began
    */
-  #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number | undefined): void {
+  #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number): void {
     if (!isOfList(error)) return;
     if (error.reason === 'answerTooLarge') this.locations.tooLarge(location);
-    else if (timeouts !== undefined) this.locations.timedOut(location, timeouts);
+    else if ((error.hadMs ?? 0) >= this.fullListMs) this.locations.timedOut(location, timeouts);
   }
 
   /**
@@ -182,6 +172,7 @@ export class ScopeReader {
       try {
         return { whole: false, rows: [await retrieveSecret(this.api, location, key, context)] };
       } catch (error: unknown) {
+        if (failedBecause(error, 'timedOut')) this.locations.stalled(location);
         if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
       }
     }

@@ -187,8 +187,8 @@ export class SecretWriter {
   }
 
   /**
-   * Returns undefined where the read failed too, or cannot tell; `another` where another create stored the name and nothing
-   * has updated it since, so that it cannot have been this one.
+   * Returns `unknown` where the read failed too, or cannot tell, as the server hides the value of a row; `another` where another create
+   * stored the name and nothing has updated it since, so that it cannot have been this one.
    * @param key the only key that a delete was to remove, as the name may be stored under its other one too; both without it
    */
   async #hasHappened(
@@ -196,16 +196,17 @@ export class SecretWriter {
     write: SecretWrite,
     context: CallContext,
     key?: string,
-  ): Promise<boolean | 'another' | undefined> {
+  ): Promise<boolean | 'another' | 'unknown'> {
     try {
       const rows = await this.reader.retrieveFrom(location, write.name, context);
       if (write.call === 'deleteSecret') return !rows.some((row) => key === undefined || row.key === key);
       const isFresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
       if (rows.some((row) => row.stored === write.stored && isFresh(row))) return true;
+      if (rows.some((row) => row.stored === undefined)) return 'unknown';
       if (write.call === 'updateSecret' || rows.length === 0) return false;
-      return rows.every((row) => row.version <= 1) ? 'another' : undefined;
+      return rows.every((row) => row.version <= 1) ? 'another' : 'unknown';
     } catch (error: unknown) {
-      if (error instanceof InfisicalCallFailed) return undefined;
+      if (error instanceof InfisicalCallFailed) return 'unknown';
       throw error;
     }
   }

@@ -360,6 +360,8 @@ describe('a write', () => {
     ['that never reached the store', new StoreUnreachable(), 0],
     ['that was one too many', new TooManyRequests(1), 0],
     ['that waited for those of others in vain', new ScopeBusy(), 0],
+    // docs/cache.md: "That a list is too large refuses nothing that was read before."
+    ['that needed a list which is too large', new ListTooLarge(), 0],
   ])('%s makes the next read ask: %#', async (_which, failure, asked) => {
     const { inner, store, get, reads } = await warmed();
     inner.failure = failure;

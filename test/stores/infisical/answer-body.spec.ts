@@ -122,3 +122,17 @@ describe('the bodies of answers', () => {
     expect(await lengthOf(new AnswerBodies().read({ data, headers: {} }, CAP, never))).toBe(bytes);
   });
 });
+
+it('the time of a call tells how much the server had, without that for which we made it wait', async () => {
+  const clock = new FixedMonotonicTime();
+  const time = new CallTime(8_000, 10_000, clock);
+  clock.advance(1_000);
+  let go: () => void = () => undefined;
+  const waiting = time.paused(new Promise<void>((resolve) => (go = resolve)));
+  clock.advance(9_000);
+  expect(time.signal.aborted).toBe(true);
+  go();
+  await waiting;
+  expect(time.usedMs).toBe(1_000);
+  time.end();
+});

@@ -113,6 +113,28 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
     },
   );
 
+  // docs/errors.md: "it may have happened".
+  it.each([
+    ['create', 'new', 1],
+    ['update', 'old', 2],
+  ] as const)(
+    '%s that was answered with 500 is unknown where the server hides the value that tells',
+    async (name, secretKey, version) => {
+      const { fake, store, logged } = await openStore({ apiVersion });
+      await store.create(at(), { name: 'old', value: 'v' });
+      await store.list(at());
+      const write = WRITES[name]!;
+      fake.fail({ method: write.method, template: routes.secret, fault: failed('after') });
+      const body = { secrets: [{ id: 'i', version, secretKey, secretValueHidden: true }] };
+      fake.fail({ method: 'GET', template: routes.list, fault: { kind: 'answer', status: 200, body } });
+      expect(await outcome(write.send(store))).toBe('STORE_OUTCOME_UNKNOWN');
+      expect(logged).toContainEqual({
+        event: 'infisical_write_verified',
+        fields: { call: `${name}Secret`, reason: 'serverFailure', happened: 'unknown' },
+      });
+    },
+  );
+
   describe('a create whose answer is lost, of a secret that was there before', () => {
     it.each([
       ['with another value', 'theirs', 1],

@@ -130,15 +130,10 @@ export class InfisicalApi {
     name: CallName,
     context: CallContext,
   ): Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs'> {
-    if (!this.hasTime(context)) throw callFailureOf(apiVersion, name, 'outOfTime');
     const { requestTimeoutMs, minCallMs } = this.settings;
     const maxWaitMs = remainingMs(context.deadline, this.time);
+    if (maxWaitMs < minCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
     return { timeoutMs: Math.min(requestTimeoutMs, maxWaitMs), maxWaitMs, minCallMs };
-  }
-
-  /** Returns whether enough time is left for a call, or for one that takes this long. */
-  hasTime({ deadline }: CallContext, callMs = this.settings.minCallMs): boolean {
-    return remainingMs(deadline, this.time) >= callMs;
   }
 
   /** Returns our token, after a login where there is none. @throws InfisicalCallFailed */

@@ -14,7 +14,7 @@ export class CallTime {
   #sinceMs = 0;
 
   constructor(
-    timeoutMs: number,
+    private readonly timeoutMs: number,
     maxWaitMs: number,
     private readonly time: MonotonicTime,
     private readonly caller?: AbortSignal,
@@ -29,6 +29,11 @@ export class CallTime {
   /** Aborts when the time is up, or the caller has gone. */
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** How much of its time the server has had. */
+  get usedMs(): number {
+    return this.timeoutMs - this.#leftMs + this.time.nowMs() - this.#sinceMs;
   }
 
   /** Waits for `work` without counting that time as the server's. */

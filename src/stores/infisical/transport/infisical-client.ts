@@ -8,7 +8,7 @@ import {
   type CallLabel,
   type FailureReason,
 } from '../versions/calls';
-import { InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { type CallFailure, InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { AnswerBodies, AnswerTooLarge } from './answer-body';
 import { CallTime, type WriteSlot, WriteSlots } from './call-time';
 import { type RateReport, NoPermitInTime, type UpstreamRateLimits } from './upstream-rate-limits';
@@ -120,7 +120,7 @@ export class InfisicalClient {
       } catch (error: unknown) {
         if (caller?.aborted === true) observed?.ended('cancelled');
         caller?.throwIfAborted();
-        const failed = failureOf(request, error, time.signal.aborted);
+        const failed = failureOf(request, error, time);
         observed?.ended(outcomeOf(failed.reason));
         throw failed;
       } finally {
@@ -144,7 +144,7 @@ export class InfisicalClient {
       // Without a time to wait, no answer could have told how long that is.
       if (error.retryAfterMs === 0) throw failure(request, 'outOfTime');
       this.options.observer?.permitRefused();
-      throw failure(request, 'rateLimited', error.retryAfterMs);
+      throw failure(request, 'rateLimited', { retryAfterMs: error.retryAfterMs });
     }
   }
 
@@ -191,21 +191,21 @@ function answerOf(
   };
 }
 
-function failureOf(request: TransportRequest, error: unknown, isTimeUp: boolean): InfisicalCallFailed {
+function failureOf(request: TransportRequest, error: unknown, time: CallTime): InfisicalCallFailed {
   if (error instanceof InfisicalCallFailed) return error;
   // A write that timed out before its connection was established was not sent, so its outcome is known.
-  if (isTimeUp) return failure(request, isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut');
+  const reasonIfLate = isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut';
+  if (time.signal.aborted) return failure(request, reasonIfLate, { hadMs: time.usedMs });
   if (error instanceof AnswerTooLarge) return failure(request, 'answerTooLarge');
   return failure(request, reasonOfTransportFailure(error));
 }
 
 function failure(
-  request: TransportRequest,
+  { call, method, pathTemplate }: TransportRequest,
   reason: FailureReason,
-  retryAfterMs?: number,
+  more?: Pick<CallFailure, 'retryAfterMs' | 'hadMs'>,
 ): InfisicalCallFailed {
-  const { call, method, pathTemplate } = request;
-  return new InfisicalCallFailed({ call, method, pathTemplate, reason, retryAfterMs });
+  return new InfisicalCallFailed({ ...more, call, method, pathTemplate, reason });
 }
 
 const isWrite = ({ method, call }: TransportRequest) =>

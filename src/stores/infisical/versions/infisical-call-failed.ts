@@ -18,6 +18,8 @@ export interface CallFailure {
   readonly reason: FailureReason;
   readonly status?: number | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** How long the server had for a call that did not end in time. */
+  readonly hadMs?: number;
   /** Infisical's message about a write that it refused; nothing of what was sent is in it. */
   readonly said?: string | undefined;
   /** Set where the answer may come from a server of another API version. */
@@ -47,6 +49,10 @@ export class InfisicalCallFailed extends Error {
     this.reason = failure.reason;
     this.status = failure.status;
     this.retryAfterMs = failure.retryAfterMs;
+  }
+
+  get hadMs(): number | undefined {
+    return this.#failure.hadMs;
   }
 
   get said(): string | undefined {
