@@ -36,6 +36,7 @@ afterAll(async () => {
 beforeEach(() => {
   cluster.secrets.clear();
   cluster.kept.clear();
+  cluster.ofOtherCharts.clear();
 });
 
 /** As `helm upgrade` renders: with a cluster to look into. */
@@ -140,6 +141,16 @@ describe('the keys that the chart makes', () => {
       await expect(
         renderInCluster(family, 'accessToken.existingSecret=vault-of-mine'),
       ).resolves.toBeDefined();
+    },
+  );
+
+  it.each(FAMILIES)(
+    'are no Secrets of a parent chart, which %s takes as those of somebody else',
+    async (family) => {
+      cluster.secrets.set('vault-of-the-platform', { 'access-token-key': 'eA==' });
+      cluster.ofOtherCharts.add('vault-of-the-platform');
+      const rendered = await renderInCluster(family, 'accessToken.existingSecret=vault-of-the-platform');
+      expect(JSON.stringify(one(rendered, 'StatefulSet'))).toContain('"vault-of-the-platform"');
     },
   );
 
