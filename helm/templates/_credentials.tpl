@@ -72,9 +72,12 @@ same release are the Secrets of a parent chart and its other dependencies too; t
 {{- end -}}
 {{- end -}}
 
-{{/* Another generation is another Secret: each revision of the release has the key that it was made with, also after a rollback. */}}
+{{/*
+Another generation is another Secret: each revision of the release has the key that it was made with, also after a rollback. A number in
+a values file is a float64, which would be written with an exponent from a million on.
+*/}}
 {{- define "provider.keyGeneration" -}}
-{{- with .Values.accessToken.generation -}}-{{ toString . }}{{- end -}}
+{{- with .Values.accessToken.generation -}}-{{ ternary . (int64 .) (kindIs "string" .) }}{{- end -}}
 {{- end -}}
 
 {{/* A key that was made once stays: what is in the cluster counts, and only where there is nothing one is made. */}}

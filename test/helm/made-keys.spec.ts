@@ -103,6 +103,8 @@ describe('the keys that the chart makes', () => {
     expect(revision()).toEqual(['vault-access-token-key']);
     expect(revision('')).toEqual(['vault-access-token-key']);
     expect(revision(2)).toEqual(['vault-access-token-key-2']);
+    // A values file has it as a float64.
+    expect(revision(20261128)).toEqual(['vault-access-token-key-20261128']);
     expect(revision('2026-11')).toEqual(['vault-access-token-key-2026-11']);
     expect(() => revision('No_Name')).toThrow('generation');
   });
