@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments, stringify } from 'yaml';
-import { CHART, type KubeManifest, merged, one, render, THREE_VALUES } from './chart';
+import { CHART, chartFile, type KubeManifest, merged, one, render, THREE_VALUES } from './chart';
 import { FakeDiscovery } from './fake-discovery';
 import { FAMILIES, type Family, tool } from './helm-tools';
 
@@ -155,6 +155,25 @@ describe('the keys that the chart makes', () => {
       expect(JSON.stringify(one(rendered, 'StatefulSet'))).toContain('"vault-of-the-platform"');
     },
   );
+
+  it('and the volume go to another namespace by the names that helm/README.md has', () => {
+    const [, steps = ''] =
+      /\n## Another namespace, with[^\n]*\n([\s\S]*?)\n## /.exec(chartFile('README.md')) ?? [];
+    const [, secret = '', key = ''] = /get secret <name>(\S+) .*\.data\.([\w-]+)/.exec(steps) ?? [];
+    const values = THREE_VALUES['standalone-embedded'];
+    const before = render({ profiles: ['standalone-embedded'], values });
+    expect(Object.keys(secretOf(before, `vault${secret}`)['data'])).toEqual([key]);
+    const [, copy = ''] = /embedded\.masterKey\.existingSecret=([\w-]+)/.exec(steps) ?? [];
+    expect(steps).toContain(
+      `kubectl create secret generic ${copy} -n os-protected --from-file=${key}=/dev/stdin`,
+    );
+    const moved = merged(values, { embedded: { masterKey: { existingSecret: copy } } });
+    const after = render({ profiles: ['standalone-embedded'], values: moved });
+    expect(after.filter(({ metadata }) => metadata.name === `vault${secret}`)).toEqual([]);
+    const { template, volumeClaimTemplates } = one(after, 'StatefulSet')['spec'];
+    expect(JSON.stringify(template.spec.volumes)).toContain(`{"name":"${copy}","items":[{"key":"${key}"`);
+    expect(steps).toContain(`\`${volumeClaimTemplates[0].metadata.name}-<new name>-0\``);
+  });
 
   it.each(FAMILIES)('are not made anew by %s where their Secret is there without them', async (family) => {
     cluster.secrets.set('vault-master-key', { other: 'eA==' });
