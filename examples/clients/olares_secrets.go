@@ -7,7 +7,7 @@
 // An app makes one Vault for each workspace and environment, and shares it among its goroutines:
 //
 //	vault, err := olaressecrets.New("notes",
-//		olaressecrets.WithURL("http://secret-provider.os-protected:8080"),
+//		olaressecrets.WithURL("http://secret-provider.os-platform:8080"),
 //		olaressecrets.WithApp(os.Getenv("OS_APP_KEY"), os.Getenv("OS_APP_SECRET")),
 //		olaressecrets.WithUserToken(userToken))
 //	…

@@ -4,7 +4,7 @@ Needs Python 3.9 or later, and the package bcrypt where the app proves itself by
 
     from olares_secrets import SecretVault, SecretNotFound
 
-    vault = SecretVault(url="http://secret-provider.os-protected:8080", workspace="notes",
+    vault = SecretVault(url="http://secret-provider.os-platform:8080", workspace="notes",
                         app_key=os.environ["OS_APP_KEY"], app_secret=os.environ["OS_APP_SECRET"], user_token=token)
     vault.put("api-token", "a value")
     vault.retrieve("api-token")

@@ -57,20 +57,27 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- end }}
 {{- end -}}
 
-{{/* What the chart made and is now named as somebody else's is no longer rendered, so that this very upgrade would remove it: refused. */}}
+{{/*
+What the chart made and is now named as somebody else's is no longer rendered, so that this very upgrade would remove it: refused. Of the
+same release are the Secrets of a parent chart and its other dependencies too; these are told by the chart's name among their labels.
+*/}}
 {{- define "provider.refuseOwn" -}}
 {{- $root := index . 0 -}}
 {{- $secret := index . 2 -}}
 {{- $metadata := get (lookup "v1" "Secret" $root.Release.Namespace $secret | default dict) "metadata" | default dict -}}
 {{- $of := get $metadata "annotations" | default dict -}}
-{{- if and (eq (get $of "meta.helm.sh/release-name") $root.Release.Name) (eq (get $of "meta.helm.sh/release-namespace") $root.Release.Namespace) (ne (get $of "helm.sh/resource-policy") "keep") -}}
+{{- $chart := get (get $metadata "labels" | default dict) "app.kubernetes.io/name" -}}
+{{- if and (eq $chart $root.Chart.Name) (eq (get $of "meta.helm.sh/release-name") $root.Release.Name) (eq (get $of "meta.helm.sh/release-namespace") $root.Release.Namespace) (ne (get $of "helm.sh/resource-policy") "keep") -}}
 {{- fail (printf "%s.existingSecret: Secret %s was made by this release, which would remove it now, as it is no longer the chart's own. Leave the value as it was, or have Helm keep the Secret first: kubectl annotate secret %s -n %s helm.sh/resource-policy=keep" (index . 1) $secret $secret $root.Release.Namespace) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Another generation is another Secret: each revision of the release has the key that it was made with, also after a rollback. */}}
+{{/*
+Another generation is another Secret: each revision of the release has the key that it was made with, also after a rollback. A number in
+a values file is a float64, which would be written with an exponent from a million on.
+*/}}
 {{- define "provider.keyGeneration" -}}
-{{- with .Values.accessToken.generation -}}-{{ toString . }}{{- end -}}
+{{- with .Values.accessToken.generation -}}-{{ ternary . (int64 .) (kindIs "string" .) }}{{- end -}}
 {{- end -}}
 
 {{/* A key that was made once stays: what is in the cluster counts, and only where there is nothing one is made. */}}

@@ -10,7 +10,7 @@ only: `--reuse-values` brings those of an older one, and `--set <block>=null` ta
 {{- define "provider.fill" -}}
 {{- $given := index . 0 -}}
 {{- $at := index . 2 -}}
-{{- $free := list ".resources.requests.cpu" ".networkPolicy.ingress.appNamespaces.matchExpressions" -}}
+{{- $free := list ".resources.requests.cpu" ".networkPolicy.ingress.appNamespaces.matchExpressions" ".metrics.dashboard.labels.grafana_dashboard" -}}
 {{- range $key, $default := index . 1 -}}
 {{- $path := printf "%s.%s" $at $key -}}
 {{- if kindIs "invalid" (index $given $key) -}}

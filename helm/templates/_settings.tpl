@@ -159,7 +159,7 @@ TLS_CLIENT_SUBJECTS: {{ join "," . | quote }}
 METRICS_PORT: {{ int64 .Values.metrics.port | quote }}
 {{- with .Values.tracing.endpoint }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
-OTEL_TRACES_SAMPLER_ARG: {{ $.Values.tracing.sampleRatio | toString | quote }}
+OTEL_TRACES_SAMPLER_ARG: {{ printf "%.9f" (float64 $.Values.tracing.sampleRatio) | quote }}
 {{- end }}
 {{- range include "provider.credentials" . | fromYamlArray }}
 {{ .setting }}_FILE: {{ printf "/run/provider/credentials/%s" (.setting | lower | replace "_" "-") | quote }}

@@ -355,6 +355,19 @@ describe('olares-secrets doctor', () => {
     expect(spaceOf('/data', 200 * MIB, 64 * MIB, true).sentence).toMatch(/may look into \/data/);
   });
 
+  it('advises no change of a folder that is another user’s, as the root of a claim is', async () => {
+    const claim = laptop();
+    chmodSync(claim['DATA_DIR'] ?? '', 0o2777);
+    const [user, getuid] = [process.getuid?.() ?? 0, jest.spyOn(process, 'getuid')];
+    try {
+      expect((await examined(claim))['disk']).toMatch(/^warn Every user/);
+      getuid.mockReturnValue(user + 1);
+      expect((await examined(claim))['disk']).toMatch(/^ok .* and it can be written\.$/);
+    } finally {
+      getuid.mockRestore();
+    }
+  });
+
   it('tells whether the service of a container runs with the hardening flags of its image', () => {
     expect(HARDENING).toEqual(expect.arrayContaining([...HARDENING_FLAGS]));
     const flags = (words: readonly string[]) => {

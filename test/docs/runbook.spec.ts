@@ -47,6 +47,7 @@ case "$*" in
   "patch pvc data-vault-0 -p {\\"spec\\":{\\"resources\\":{\\"requests\\":{\\"storage\\":\\"5Gi\\"}}}}") echo patched ;;
   "get pvc data-vault-0 -o jsonpath="*) echo found ;;
   "delete statefulset vault --cascade=orphan" | "delete pod vault-0") echo deleted ;;
+  "exec vault-0 -- node -e "*) shift 3; exec "$@" ;;
   "get customresourcedefinitions providerregistries.sys.bytetrade.io -o yaml") echo found ;;
   *) echo "unknown: $*" >&2; exit 1 ;;
 esac
@@ -63,6 +64,8 @@ describe('docs/runbook.md', () => {
   /** A denial, a refused proof, a store that is away and an LLDAP that is away, as the service logs them. */
   beforeAll(async () => {
     mkdirSync(grantsDir);
+    mkdirSync(join(dir, 'data/vault/lost'), { recursive: true });
+    writeFileSync(join(dir, 'data/vault/lost/000003.ldb'), Buffer.alloc(3_500_000, 1));
     const nobody = await FakeInfisical.start({ apiVersion: 'v3' });
     const settings: Settings = {
       ...TEST_SETTINGS,
@@ -127,9 +130,12 @@ describe('docs/runbook.md', () => {
     await httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers, body: {} });
   }
 
-  /** What the command prints, run as it is written but for the release's name and a free port. */
+  /** What the command prints, run as it is written but for the release's name, a free port and the folder of a store. */
   const found = async (command: string): Promise<string> => {
-    const line = command.replaceAll('<release>', 'vault').replace(':9464/', `:${metricsPort}/`);
+    const line = command
+      .replaceAll('<release>', 'vault')
+      .replace(':9464/', `:${metricsPort}/`)
+      .replaceAll('/data', `${dir}/data`);
     const env = { ...process.env, PATH: `${dir}:${process.env['PATH'] ?? ''}`, LOG: logFile };
     return (await promisify(execFile)('sh', ['-c', line], { env, timeout: 10_000 })).stdout;
   };
@@ -172,6 +178,7 @@ describe('docs/runbook.md', () => {
     ['environment_slug_held', /"said":"Environment slug/],
     ['(call|ping)_failed', /^ +\d+ "reason":"notInfisical"$/m],
     ['value_unreadable', /"name":"damaged"/],
+    ['kubectl exec', /^vault 4$/m],
   ])('finds by %s the very thing', async (part, expected) => {
     const [command = ''] = commands.filter((one) => one.includes(part));
     expect(await found(command)).toMatch(expected);

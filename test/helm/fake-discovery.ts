@@ -28,7 +28,7 @@ const KINDS: Readonly<Record<string, readonly (readonly [resource: string, kind:
 
 /** How Helm knows its own objects; others it refuses to take over. */
 const OF_THE_RELEASE = {
-  labels: { 'app.kubernetes.io/managed-by': 'Helm' },
+  labels: { 'app.kubernetes.io/managed-by': 'Helm', 'app.kubernetes.io/name': 'olares-secret-provider' },
   annotations: { 'meta.helm.sh/release-name': 'vault', 'meta.helm.sh/release-namespace': 'os-platform' },
 };
 
@@ -38,6 +38,8 @@ export class FakeDiscovery {
   readonly secrets = new Map<string, Readonly<Record<string, string>>>();
   /** Names of those that an operator had Helm keep. */
   readonly kept = new Set<string>();
+  /** Names of those that another chart of the same release made, a parent or a sibling. */
+  readonly ofOtherCharts = new Set<string>();
   readonly #server: Server = createServer(({ url = '/' }, response) => {
     const path = new URL(url, 'http://fake').pathname;
     const body = discoveryAnswer(path) ?? this.#secretAt(path);
@@ -66,7 +68,9 @@ export class FakeDiscovery {
     const [, name = ''] = /\/secrets\/(.+)$/.exec(path) ?? [];
     const data = this.secrets.get(name);
     if (data === undefined) return undefined;
-    const { labels, annotations } = OF_THE_RELEASE;
+    const { annotations } = OF_THE_RELEASE;
+    const other = this.ofOtherCharts.has(name) ? { 'app.kubernetes.io/name': 'platform' } : {};
+    const labels = { ...OF_THE_RELEASE.labels, ...other };
     const kept = this.kept.has(name) ? { 'helm.sh/resource-policy': 'keep' } : {};
     const metadata = { name, labels, annotations: { ...annotations, ...kept } };
     return { apiVersion: 'v1', kind: 'Secret', metadata, data };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments, stringify } from 'yaml';
-import { CHART, type KubeManifest, merged, one, render, THREE_VALUES } from './chart';
+import { CHART, chartFile, type KubeManifest, merged, one, render, THREE_VALUES } from './chart';
 import { FakeDiscovery } from './fake-discovery';
 import { FAMILIES, type Family, tool } from './helm-tools';
 
@@ -36,6 +36,7 @@ afterAll(async () => {
 beforeEach(() => {
   cluster.secrets.clear();
   cluster.kept.clear();
+  cluster.ofOtherCharts.clear();
 });
 
 /** As `helm upgrade` renders: with a cluster to look into. */
@@ -102,6 +103,8 @@ describe('the keys that the chart makes', () => {
     expect(revision()).toEqual(['vault-access-token-key']);
     expect(revision('')).toEqual(['vault-access-token-key']);
     expect(revision(2)).toEqual(['vault-access-token-key-2']);
+    // A values file has it as a float64.
+    expect(revision(20261128)).toEqual(['vault-access-token-key-20261128']);
     expect(revision('2026-11')).toEqual(['vault-access-token-key-2026-11']);
     expect(() => revision('No_Name')).toThrow('generation');
   });
@@ -142,6 +145,35 @@ describe('the keys that the chart makes', () => {
       ).resolves.toBeDefined();
     },
   );
+
+  it.each(FAMILIES)(
+    'are no Secrets of a parent chart, which %s takes as those of somebody else',
+    async (family) => {
+      cluster.secrets.set('vault-of-the-platform', { 'access-token-key': 'eA==' });
+      cluster.ofOtherCharts.add('vault-of-the-platform');
+      const rendered = await renderInCluster(family, 'accessToken.existingSecret=vault-of-the-platform');
+      expect(JSON.stringify(one(rendered, 'StatefulSet'))).toContain('"vault-of-the-platform"');
+    },
+  );
+
+  it('and the volume go to another namespace by the names that helm/README.md has', () => {
+    const [, steps = ''] =
+      /\n## Another namespace, with[^\n]*\n([\s\S]*?)\n## /.exec(chartFile('README.md')) ?? [];
+    const [, secret = '', key = ''] = /get secret <name>(\S+) .*\.data\.([\w-]+)/.exec(steps) ?? [];
+    const values = THREE_VALUES['standalone-embedded'];
+    const before = render({ profiles: ['standalone-embedded'], values });
+    expect(Object.keys(secretOf(before, `vault${secret}`)['data'])).toEqual([key]);
+    const [, copy = ''] = /embedded\.masterKey\.existingSecret=([\w-]+)/.exec(steps) ?? [];
+    expect(steps).toContain(
+      `kubectl create secret generic ${copy} -n os-protected --from-file=${key}=/dev/stdin`,
+    );
+    const moved = merged(values, { embedded: { masterKey: { existingSecret: copy } } });
+    const after = render({ profiles: ['standalone-embedded'], values: moved });
+    expect(after.filter(({ metadata }) => metadata.name === `vault${secret}`)).toEqual([]);
+    const { template, volumeClaimTemplates } = one(after, 'StatefulSet')['spec'];
+    expect(JSON.stringify(template.spec.volumes)).toContain(`{"name":"${copy}","items":[{"key":"${key}"`);
+    expect(steps).toContain(`\`${volumeClaimTemplates[0].metadata.name}-<new name>-0\``);
+  });
 
   it.each(FAMILIES)('are not made anew by %s where their Secret is there without them', async (family) => {
     cluster.secrets.set('vault-master-key', { other: 'eA==' });

@@ -115,7 +115,12 @@ it.each([
     { networkPolicy: { ingress: { appNamespaces: { matchExpressions: null, matchLabels: { a: 'b' } } } } },
     /bytetrade\.io\/ns-owner/,
   ],
-])('%s stays away where it is taken away: that has a meaning in Kubernetes', (_what, values, absent) => {
+  [
+    'a label of the dashboard',
+    { metrics: { dashboard: { enabled: true, labels: { grafana_dashboard: null, folder: 'a' } } } },
+    /grafana_dashboard/,
+  ],
+])('%s stays away where it is taken away: that has a meaning', (_what, values, absent) => {
   const all = merged(profileValues('standalone-embedded'), values);
   const { ok, stdout } = helm('helm 4', ['template', 'vault', CHART, '-f', '-'], all);
   expect(ok).toBe(true);

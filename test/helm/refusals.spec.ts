@@ -17,6 +17,7 @@ const MUTUAL = { existingSecret: 'tls', clientCa: { existingSecret: 'callers' } 
 
 /** Wrong values one by one: the schema names the place. */
 const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
+  'a burst of no rate': olares({ protection: { app: { reads: '0:5' } } }, 'protection', 'reads'),
   'an unknown key': olares({ replcias: 2 }, 'replcias', 'not allowed'),
   'an unknown key further in': olares({ infisical: { clientID: 'x' } }, 'infisical', 'clientID', 'not allowed'),
   'no pods at all': olares({ replicas: 0 }, 'replicas', '1'),
@@ -135,7 +136,7 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
   });
 
   it('takes an unquoted `off`, which YAML reads as false', () => {
-    const off = { identity: { rbacProxy: false }, settingsRoutes: { mode: false } };
+    const off = { identity: { rbacProxy: false }, settingsRoutes: { mode: false }, audit: { to: false } };
     const { ok, stdout } = template({
       family,
       profiles: ['olares-1.12.0'],
@@ -144,5 +145,6 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
     expect(ok).toBe(true);
     expect(stdout).toContain('RBAC_PROXY: "off"');
     expect(stdout).toContain('SETTINGS_ROUTES: "off"');
+    expect(stdout).toContain('AUDIT: "off"');
   });
 });

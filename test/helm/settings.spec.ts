@@ -117,6 +117,16 @@ describe('the chart', () => {
     );
   });
 
+  it('writes a setting that is a number as its digits, and any other as it stands', () => {
+    const extraSettings = { MILLIONS: 20_000_000, PART: 0.00001, FLAG: true, TEXT: '1e3<' };
+    expect(settingsOf(renderProfile('standalone-embedded', { extraSettings }))).toMatchObject({
+      MILLIONS: '20000000',
+      PART: '0.00001',
+      FLAG: 'true',
+      TEXT: '1e3<',
+    });
+  });
+
   it('registers the Service that it makes', () => {
     const manifests = renderProfile('olares-1.12.0', { service: { port: 80 }, fullnameOverride: 'secrets' });
     expect(settingsOf(manifests)['PROVIDER_ENDPOINT']).toBe('secrets.os-platform:80');

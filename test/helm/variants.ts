@@ -114,7 +114,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
         proxy: { url: 'http://proxy:3128', noProxy: '.svc' },
       },
       trustedCa: { existingSecret: 'authority' },
-      tracing: { endpoint: 'http://collector.monitoring:4318' },
+      tracing: { endpoint: 'http://collector.monitoring:4318', sampleRatio: 0.00001 },
       userToken: {
         lldapUrl: 'http://lldap-service.os-platform:17170',
         adminGroup: 'admins',

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseAllDocuments } from 'yaml';
 import { describeWith } from '../support/describe-with';
+import { namespaceOf } from '../helm/chart';
 import { FixedGrantSource } from '../support/fixed-grant-source';
 import { goWorkspace } from '../support/go-workspace';
 import { manifestMap, manifestText, namespaceObject } from '../support/manifest-config-map';
@@ -71,7 +72,7 @@ async function webhookResult(
   const byTemplateName = webhook.secrets.map(({ name, secretRef }) => [name, secrets[secretRef.name]]);
   provider.stdin.end(
     JSON.stringify({
-      webhook: { ...webhook, url: webhook.url.replace('http://secret-provider.os-protected:8080', url) },
+      webhook: { ...webhook, url: webhook.url.replace(/^http:\/\/secret-provider\.[\w-]+:8080/, url) },
       secrets: Object.fromEntries(byTemplateName),
       ...(key !== undefined && { remoteRef: { key } }),
     }),
@@ -194,6 +195,12 @@ describeWith('go', "the External Secrets Operator's webhook provider, with the e
     } finally {
       await cluster.close();
     }
+  });
+
+  it('calls the service where the profile for their Olares installs it', () => {
+    const { host } = new URL(`http://secret-provider.${namespaceOf(['olares-1.12.0'])}:8080`);
+    expect([generator, store].map(({ url }) => new URL(url).host)).toEqual([host, host]);
+    expect(new URL(clusterStore.url).host).toBe(`secret-provider.${namespaceOf(['olares'])}:8080`);
   });
 
   it('finds the Secrets that the examples name, with the label that the operator asks for', () => {

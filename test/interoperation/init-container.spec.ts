@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parse, parseAllDocuments } from 'yaml';
-import { helm, type KubeManifest, listOf, one, ROOT } from '../helm/chart';
+import { helm, type KubeManifest, listOf, namespaceOf, one, ROOT } from '../helm/chart';
 import { FAMILIES } from '../helm/helm-tools';
 import { problemsOf } from '../helm/kubernetes-schema';
 import { API_AUDIENCE } from '../support/fake-api-server/fake-token-review';
@@ -50,7 +50,16 @@ function rendered(
 }
 
 const chart = rendered();
-const podOfChart = one(chart, 'Deployment')['spec'].template.spec as KubeManifest;
+const podOf = (objects: readonly KubeManifest[]) =>
+  one(objects, 'Deployment')['spec'].template.spec as KubeManifest;
+const podOfChart = podOf(chart);
+/** As it calls the service itself, up to Olares 1.12.0. */
+const direct = podOf(
+  rendered('helm 4', [
+    '--set',
+    'secrets.sendPodToken=false,secrets.url=http://secret-provider.os-platform:8080',
+  ]),
+);
 const pod = parse(readFileSync(join(ROOT, 'examples/init-container.yaml'), 'utf8')) as KubeManifest;
 
 describe("the example's chart", () => {
@@ -71,6 +80,26 @@ describe("the example's chart", () => {
     );
     const { stdout } = helm('helm 4', ['install', 'notes', CHART, '--dry-run=client', '-n', 'notes-alice']);
     expect(stdout).toContain('Secrets to store first: api-token smtp/password');
+  });
+
+  it('calls the host behind the RBAC proxy, as the pod without a chart does, unless the values name the service itself', () => {
+    const urlOf = (spec: KubeManifest): unknown =>
+      listOf(listOf(spec['initContainers'])[0]?.['env']).find(({ name }) => name === 'OLARES_SECRETS_URL')?.[
+        'value'
+      ];
+    expect([podOfChart, pod['spec'], direct].map(urlOf)).toEqual([
+      `http://${PROXY_HOST}`,
+      `http://${PROXY_HOST}`,
+      `http://secret-provider.${namespaceOf(['olares-1.12.0'])}:8080`,
+    ]);
+  });
+
+  it('runs Node where the image has it', () => {
+    const distroless = podOf(rendered('helm 4', ['--set', 'secrets.image.node=/nodejs/bin/node']));
+    const programs = [podOfChart, distroless].map(
+      (spec) => listOf(spec['initContainers'])[0]?.['command'][0],
+    );
+    expect(programs).toEqual(['node', '/nodejs/bin/node']);
   });
 
   it.each([
@@ -210,21 +239,26 @@ describe('the init container', () => {
     expect(files()).toEqual(WRITTEN);
   });
 
-  it('of the pod reads from the service itself, and puts new files in the place of old ones', async () => {
-    await run(pod['spec'] as KubeManifest, cluster.service.url);
+  it('of the pod without a chart reads through the proxy too', async () => {
+    expect(await run(pod['spec'] as KubeManifest, proxyUrl())).toMatchObject({ code: 0 });
+    expect(files()).toEqual(WRITTEN);
+  });
+
+  it('reads from the service itself, and puts new files in the place of old ones', async () => {
+    await run(direct, cluster.service.url);
     await cluster.store.update(SCOPE, { name: 'api-token', value: 'fake-token-that-is-new' });
     // What a container leaves that is killed while it writes.
     writeFileSync(join(folder, '.draft-0011223344556677'), 'fake-token-of-a-draft', { mode: 0o400 });
-    expect(await run(pod['spec'] as KubeManifest, cluster.service.url)).toMatchObject({ code: 0 });
+    expect(await run(direct, cluster.service.url)).toMatchObject({ code: 0 });
     expect(files()).toEqual({ ...WRITTEN, 'api-token': ['fake-token-that-is-new', '400', owner] });
   });
 
   it('leaves all files as they were where one secret is missing, and says which', async () => {
     const url = cluster.service.url;
-    await run(pod['spec'] as KubeManifest, url);
+    await run(direct, url);
     await cluster.store.update(SCOPE, { name: 'api-token', value: 'fake-token-that-is-new' });
     await cluster.store.delete(SCOPE, 'smtp/password');
-    const { code, stderr } = await run(pod['spec'] as KubeManifest, url);
+    const { code, stderr } = await run(direct, url);
     expect([code, stderr]).toEqual([
       1,
       'The secret smtp/password cannot be read: SECRET_NOT_FOUND: There is no secret of that name in this workspace and environment.\n',
@@ -234,7 +268,7 @@ describe('the init container', () => {
 
   it('says what a grant still needs', async () => {
     const more = { OLARES_SECRETS_WORKSPACE: 'mail' };
-    const { code, stderr } = await run(pod['spec'] as KubeManifest, cluster.service.url, more);
+    const { code, stderr } = await run(direct, cluster.service.url, more);
     expect(code).toBe(1);
     expect(stderr).toMatch(
       /^The secret api-token cannot be read: NOT_GRANTED: App notes states RetrieveSecret on workspace mail, .*the user must approve it/,
@@ -244,7 +278,7 @@ describe('the init container', () => {
 
   it('writes no file outside of its folder', async () => {
     const spec = {
-      initContainers: [{ ...listOf(pod['spec'].initContainers)[0], args: ['api-token=../outside'] }],
+      initContainers: [{ ...listOf(direct['initContainers'])[0], args: ['api-token=../outside'] }],
     };
     const { code, stderr } = await run(spec, cluster.service.url);
     expect([code, stderr]).toEqual([

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { infisicalSetup } from '../../src/cli/infisical-setup';
+import { parseSetupArguments, type SetupArguments } from '../../src/stores/infisical/setup/setup-arguments';
 import { withAdministration, type FakeAdministration } from '../support/fake-infisical/fake-administration';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 
@@ -21,6 +22,24 @@ interface Ended {
   readonly out: string;
   readonly err: string;
 }
+
+it('writes the Secret by the name that the pages have, into the namespace of the release', () => {
+  const parsed = parseSetupArguments([
+    '--url',
+    'https://infisical.example',
+    '--secret-manifest',
+    'secret.yaml',
+  ]);
+  const { secretName } = parsed as SetupArguments;
+  const [chart, page] = ['helm/README.md', 'docs/infisical.md'].map((file) =>
+    readFileSync(join(ROOT, file), 'utf8'),
+  );
+  const named = [...chart!.matchAll(/infisical\.existingSecret=(\S+)/g)].map(([, name]) => name);
+  expect(named).toEqual([secretName, secretName]);
+  expect(page).toContain(`\`${secretName}\``);
+  const [, namespace] = /kubectl apply -n (\S+) -f secret\.yaml/.exec(page!) ?? [];
+  expect(chart).toContain(`helm install secret-provider helm -n ${namespace} -f helm/values/olares.yaml`);
+});
 
 describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion) => {
   const dir = mkdtempSync(join(tmpdir(), 'infisical-setup-'));
@@ -220,10 +239,12 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
     const jwt = { KUBERNETES_TOKEN_REVIEWER_JWT: 'canary-client-secret-jwt' };
     for (const namespace of ['one', 'two']) {
       const { code, out } = await asAdmin(['--kubernetes', '--namespace', namespace, '--audience', 'a'], jwt);
-      expect([
-        code,
-        out.includes(`kubernetesAuth:\n    identityId: "${madeIdentity().identity.id}"\n    audience: "a"\n`),
-      ]).toEqual([0, true]);
+      expect(code).toBe(0);
+      // The chart calls its ServiceAccount like the release, if nothing else is said.
+      expect(parse(out.slice(out.indexOf('infisical:'), out.indexOf('Not checked')))).toMatchObject({
+        infisical: { kubernetesAuth: { identityId: madeIdentity().identity.id, audience: 'a' } },
+        serviceAccount: { name: 'olares-secret-provider' },
+      });
     }
     expect(madeIdentity().kubernetes).toMatchObject({
       kubernetesHost: 'https://kubernetes.default.svc',
@@ -232,6 +253,14 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
       allowedAudience: 'a',
     });
     expect(madeIdentity().universalAuth).toBe(false);
+  });
+
+  it('--service-account names another one that may log in, for the chart too', async () => {
+    const jwt = { KUBERNETES_TOKEN_REVIEWER_JWT: 'canary-client-secret-jwt' };
+    const args = ['--kubernetes', '--namespace', 'one', '--service-account', 'vault'];
+    const { out } = await asAdmin(args, jwt);
+    expect(out).toContain('\nserviceAccount:\n  name: "vault"\n');
+    expect(madeIdentity().kubernetes).toMatchObject({ allowedNames: 'vault' });
   });
 
   it('--bootstrap makes it all on a fresh server of v4, once', async () => {

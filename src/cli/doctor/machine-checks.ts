@@ -80,12 +80,13 @@ async function folderOf(dataDir: string, reserveBytes: number): Promise<CheckRes
   const problem = await unwritable(folder);
   if (problem !== undefined) return failed(name, `DATA_DIR: ${problem}`);
   const { bavail, bsize } = await statfs(folder);
-  const { mode } = await stat(folder);
-  const isOpen = folder === dataDir && (mode & 0o007) !== 0;
+  const { mode, uid } = await stat(folder);
+  // The root of a claim belongs to root and is open by its provisioner; the store in it is closed, and nobody in the pod may change this.
+  const isOpen = folder === dataDir && uid === process.getuid?.() && (mode & 0o007) !== 0;
   return spaceOf(folder, bavail * bsize, reserveBytes, isOpen);
 }
 
-/** @param isOpen whether every user of the machine may use the folder */
+/** @param isOpen whether every user of the machine may use the folder, and this one may change that */
 export function spaceOf(
   folder: string,
   freeBytes: number,

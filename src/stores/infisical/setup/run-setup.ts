@@ -216,7 +216,8 @@ async function withKubernetesAuth(
   target: KubernetesTarget,
 ): Promise<boolean> {
   await ensureKubernetesAuth(calls, identityId, { ...target, caCert, reviewerJwt: env.reviewerJwt });
-  say(helmValues(args.url, organizationId, { identityId, audience: target.audience }));
+  const { audience, serviceAccount } = target;
+  say(helmValues(args.url, organizationId, { identityId, audience, serviceAccount }));
   say('Not checked: only a pod of the cluster can log in this way. Run --check in it.\n');
   return true;
 }

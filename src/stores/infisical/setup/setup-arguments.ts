@@ -57,10 +57,12 @@ Makes the machine identity that the service logs in to Infisical with, or finds 
                            Infisical's page shows it in the address bar: /org/<id>/overview
   --name NAME              the identity's name (olares-secret-provider)
   --secret-manifest FILE   write the client secret as a Kubernetes Secret; --secret-name NAME is its name
+                           (olares-secret-provider-infisical)
   --print-secret           print it instead, or also
   --new-secret             make another client secret, though one is usable already
   --force                  replace a file that is there
-  --kubernetes --namespace NS   Kubernetes Auth in place of a client secret; also --service-account, --audience,
+  --kubernetes --namespace NS   Kubernetes Auth in place of a client secret, for the pods of --service-account NAME
+                           (olares-secret-provider; the chart's serviceAccount.name); also --audience,
                            --kubernetes-host, --kubernetes-ca-file, KUBERNETES_TOKEN_REVIEWER_JWT
   --bootstrap              a fresh server of 2025-03 or later; INFISICAL_ADMIN_EMAIL, INFISICAL_ADMIN_PASSWORD and
                            INFISICAL_ADMIN_ORGANIZATION. Its admin token is kept in --admin-token-file FILE

@@ -5,22 +5,24 @@ import { UsageError } from '../../../errors/operator-errors';
 import type { SetupArguments } from './setup-arguments';
 import { SetupFailed } from './admin-calls';
 
-/** Returns the values for the chart. */
+/** Returns the values for the chart. With Kubernetes Auth its pods must run as the ServiceAccount that may log in. */
 export function helmValues(
   url: string,
   organizationId: string,
-  login: { readonly secretName: string } | { readonly identityId: string; readonly audience: string },
+  login:
+    | { readonly secretName: string }
+    | { readonly identityId: string; readonly audience: string; readonly serviceAccount: string },
 ): string {
-  const way =
-    'secretName' in login
-      ? `existingSecret: ${quoted(login.secretName)}`
-      : `kubernetesAuth:
-    identityId: ${quoted(login.identityId)}
-    audience: ${quoted(login.audience)}`;
-  return `infisical:
+  const infisical = `infisical:
   url: ${quoted(url)}
   organizationId: ${quoted(organizationId)}
-  ${way}
+`;
+  if ('secretName' in login) return `${infisical}  existingSecret: ${quoted(login.secretName)}\n`;
+  return `${infisical}  kubernetesAuth:
+    identityId: ${quoted(login.identityId)}
+    audience: ${quoted(login.audience)}
+serviceAccount:
+  name: ${quoted(login.serviceAccount)}
 `;
 }
 
