@@ -80,7 +80,6 @@ export class KubernetesGrantSource extends GrantSource {
   private readonly log: GrantLog;
   private logged = this.current;
   private loggedShared: readonly SharedWorkspace[] = [];
-  private loggedSharingChanges = 0;
   private isStatusDirty = false;
   private isLoggedUnavailable = false;
 
@@ -225,9 +224,8 @@ export class KubernetesGrantSource extends GrantSource {
 
   /** Compares only after a change: with 50,000 shared workspaces a comparison for each event would block the event loop. */
   private logSharing(): void {
-    if (this.index.sharingChanges === this.loggedSharingChanges) return;
-    this.loggedSharingChanges = this.index.sharingChanges;
     const shared = this.sharedWorkspaces();
+    if (shared === this.loggedShared) return;
     this.log.sharing(shared, this.loggedShared);
     this.loggedShared = shared;
   }
