@@ -15,7 +15,7 @@ import type { LogEvent } from '../logging/log';
 import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
-import { SyncProblems, type WatchObserver } from './sync-errors';
+import { type ObservedWatch, watchProblems } from './sync-errors';
 import { WatchedNamespaceOwners, WatchedPods } from './watched-objects';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey, STRANGERS_PAGE_BYTES } from './kube-object';
@@ -34,7 +34,8 @@ interface ClusterOptions {
 }
 
 interface ClusterObservers {
-  readonly watches?: WatchObserver | undefined;
+  /** Where the watches are to be found while they run. */
+  readonly watches?: Set<ObservedWatch> | undefined;
   readonly dependencies?: IdentityDependencyObserver | undefined;
 }
 
@@ -43,15 +44,14 @@ export function openCluster(
   options: ClusterOptions,
   clock: Clock,
   log: LogEvent,
-  { watches, dependencies }: ClusterObservers = {},
+  { watches = new Set(), dependencies }: ClusterObservers = {},
   time: MonotonicTime = new SystemMonotonicTime(),
 ) {
   const { audience, maxAgeMs, systemServerProof, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
   const statics = options.staticGrants.map(({ account }) => account);
   const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
-  const problems = new SyncProblems(watches);
-  const informerDeps = { api, time, log, watches: problems, maxAgeMs };
+  const informerDeps = { api, time, log, watches, maxAgeMs };
   const reviews = new IdentityDependency('token_review', { time, log, observer: dependencies });
   const reviewer = new TokenReviewer(api, audience, clock, time, reviews);
   const owners = new WatchedNamespaceOwners(informerDeps, maxAgeMs);
@@ -67,7 +67,7 @@ export function openCluster(
     peerVerifier,
     namespaces: owners,
     /** Returns the problems of the watches and the reviews that an operator should fix, one sentence each. */
-    problems: () => [...problems.sentences(), ...reviews.sentences()],
+    problems: () => [...watchProblems(watches), ...reviews.sentences()],
     close: async () => {
       reviews.close();
       await Promise.all([owners.close(), peerVerifier.close()]);

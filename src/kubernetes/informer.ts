@@ -2,7 +2,7 @@ import type { LogEvent } from '../logging/log';
 import type { MonotonicTime } from '../time/clock';
 import { isOlder, type ListOptions, objectKeyOf, ObjectLister, readEvent } from './kube-object';
 import { type KubernetesApi, KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
-import { AgeAlarm, type ObservedWatch, SyncErrors, type WatchObserver } from './sync-errors';
+import { AgeAlarm, type ObservedWatch, SyncErrors } from './sync-errors';
 
 export interface InformerOptions<T> extends ListOptions<T> {
   /** A kind that the cluster does not have (404) counts as listed and empty; it may be installed later. */
@@ -27,7 +27,7 @@ export interface InformerDeps {
   readonly log: LogEvent;
   /** Returns a number from 0 up to 1. */
   readonly random?: () => number;
-  readonly watches?: WatchObserver;
+  readonly watches?: Set<ObservedWatch>;
   /** How old the mirror may get before it no longer counts; GRANTS_MAX_AGE_S. */
   readonly maxAgeMs?: number;
 }
@@ -86,7 +86,7 @@ export class Informer<T> implements ObservedWatch {
   }
 
   start(): void {
-    this.deps.watches?.watchBegins(this);
+    this.deps.watches?.add(this);
     this.running ??= this.run();
   }
 
@@ -94,7 +94,7 @@ export class Informer<T> implements ObservedWatch {
   async stop(): Promise<void> {
     this.stopping.abort();
     this.ageAlarm.stop();
-    this.deps.watches?.watchEnds(this);
+    this.deps.watches?.delete(this);
     await this.running;
     this.settleFirst();
   }

@@ -1,7 +1,7 @@
 import type { MonotonicTime } from '../../src/time/clock';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { Informer, type InformerDeps } from '../../src/kubernetes/informer';
-import type { WatchObserver } from '../../src/kubernetes/sync-errors';
+import type { ObservedWatch } from '../../src/kubernetes/sync-errors';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {
@@ -37,7 +37,7 @@ export class WatchedNamespaces {
   readonly informer: Informer<unknown>;
   readonly logged: Logged[];
 
-  constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver, maxAgeMs?: number) {
+  constructor(server: FakeApiServer, time: MonotonicTime, watches?: Set<ObservedWatch>, maxAgeMs?: number) {
     const deps = informerDepsOf(server, time);
     this.logged = deps.logged;
     this.informer = new Informer<unknown>(
