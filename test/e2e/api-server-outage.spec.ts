@@ -26,10 +26,10 @@ describe('a service whose API server refuses it or is unavailable', () => {
     server.time = time;
     server.of('applicationpermissions').put(permissionOf(OTMOICLP, 'otmoiclp'));
     const watches = new Set<ObservedWatch>();
-    const deps = { ...informerDepsOf(server, time), watches, maxAgeMs: 600_000 };
+    const deps = { ...informerDepsOf(server, time), watches };
     ({ logged } = deps);
     const grantSource = await openPermissions(deps);
-    const owners = new WatchedNamespaceOwners(deps, 600_000);
+    const owners = new WatchedNamespaceOwners(deps);
     const problems = () => watchProblems(watches);
     service = await startService({ clock, store: new MemorySecretStore(), grantSource, problems });
     await eventually(() => expect(server.watches.size).toBe(2));

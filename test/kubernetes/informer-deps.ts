@@ -25,6 +25,7 @@ export function informerDepsOf(
     time,
     log: (level, event, fields = {}) => logged.push({ level, event, ...fields }),
     random: () => 1,
+    maxAgeMs: 600_000,
     logged,
   };
 }
