@@ -79,7 +79,7 @@ async function sourceOf(callers: readonly Caller[]) {
   const time = new SystemMonotonicTime();
   const options = () => ({ headers: { authorization: `Bearer ${server.token}` } });
   const api = new KubernetesApi({ server: server.url, options }, time);
-  const source = await openPermissions({ api, time, log: () => undefined });
+  const source = await openPermissions({ api, time, log: () => undefined, maxAgeMs: 600_000 });
   return {
     source,
     close: async () => {
@@ -123,7 +123,7 @@ async function main(): Promise<number> {
       reservedWorkspaces: new Set(),
     });
   const feeds = [MANIFESTS ? manifests() : permissionsAlone];
-  const source = await KubernetesGrantSource.open(informerDeps, options.maxAgeMs, feeds);
+  const source = await KubernetesGrantSource.open(informerDeps, feeds);
   await until(() => source.status().ready);
   print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);
   const { user, system } = process.cpuUsage(cpuBefore);

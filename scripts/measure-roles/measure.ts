@@ -71,7 +71,12 @@ async function open(state: 'empty' | 'filled'): Promise<Opened> {
   const time = new SystemMonotonicTime();
   const options = () => ({ headers: { authorization: `Bearer ${token}` } });
   const api = new KubernetesApi({ server: url, options }, time);
-  const registrar = new AccessRegistrar(OPTIONS, grants, { api, time, log: () => undefined });
+  const registrar = new AccessRegistrar(OPTIONS, grants, {
+    api,
+    time,
+    log: () => undefined,
+    maxAgeMs: 600_000,
+  });
   const seen = async () => {
     cluster.send({});
     const [answer] = (await once(cluster, 'message')) as [Seen];

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Claim, GrantStatements, InstalledApp, SharedWorkspace } from './grant';
+import type { Claim, GrantStatements, InstalledApp } from './grant';
 import { unitedGrants, WorkspaceHolders } from './grant';
 
 /** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
@@ -42,7 +42,8 @@ export class GrantIndex {
   conflictChanges = 0;
   /** The claims of apps that exist without being served, by source. */
   private readonly withheld = new Map<string, Claim>();
-  private readonly holders = new WorkspaceHolders();
+  /** Who holds what, by workspace; of the withheld claims too. */
+  readonly holders = new WorkspaceHolders();
   /** How many grants are stated and not approved. */
   pendingGrants = 0;
 
@@ -124,19 +125,6 @@ export class GrantIndex {
 
   served(): Iterable<InstalledApp> {
     return this.apps.values();
-  }
-
-  holdersOf(user: string, workspace: string): readonly string[] {
-    return this.holders.appsOn(user, workspace);
-  }
-
-  /** A counter that grows with each change of the shared workspaces. */
-  get sharingChanges(): number {
-    return this.holders.sharingChanges;
-  }
-
-  sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.holders.sharedWorkspaces();
   }
 
   /** Returns the sources that state what a served app holds, or may hold once it is approved. */

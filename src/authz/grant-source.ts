@@ -64,11 +64,11 @@ export abstract class GrantSource {
 
   /** Returns the apps that state any grant on a user's workspace, served or not, in the order of their installation. */
   holdersOf(user: string, workspace: string): readonly string[] {
-    return this.index.holdersOf(user, workspace);
+    return this.index.holders.appsOn(user, workspace);
   }
 
   sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.index.sharedWorkspaces();
+    return this.index.holders.sharedWorkspaces();
   }
 
   /** Returns what is wrong with the sources of an app, as far as they can be told to be its own. */

@@ -124,8 +124,7 @@ export interface SharedWorkspace {
 export class WorkspaceHolders {
   private readonly byUser = new Map<string, Map<string, readonly Claim[]>>();
   private readonly shared = new Map<string, readonly Claim[]>();
-  /** A counter that grows with each change of the shared workspaces, and with nothing else. */
-  sharingChanges = 0;
+  private listed: readonly SharedWorkspace[] | undefined;
 
   add(holder: Claim): void {
     const { user } = holder.installed;
@@ -152,11 +151,13 @@ export class WorkspaceHolders {
     return appsOf(this.at(user, workspace));
   }
 
+  /** Returns the same list until one of the shared workspaces changes. */
   sharedWorkspaces(): readonly SharedWorkspace[] {
-    return [...this.shared].map(([key, holders]) => {
+    this.listed ??= [...this.shared].map(([key, holders]) => {
       const [user, workspace] = JSON.parse(key) as [string, string];
       return { user, workspace, apps: appsOf(holders) };
     });
+    return this.listed;
   }
 
   private at(user: string, workspace: string): readonly Claim[] {
@@ -172,7 +173,7 @@ export class WorkspaceHolders {
     const key = JSON.stringify([user, workspace]);
     const isShared = holders.some(({ installed }) => installed.app !== holders[0]?.installed.app);
     if (!isShared && !this.shared.has(key)) return;
-    this.sharingChanges += 1;
+    this.listed = undefined;
     if (isShared) this.shared.set(key, holders);
     else this.shared.delete(key);
   }

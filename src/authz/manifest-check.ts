@@ -1,5 +1,5 @@
 import { LineCounter } from 'yaml';
-import { itemsOf, percentDecoded } from '../json/json';
+import { itemsOf, ownField, percentDecoded } from '../json/json';
 import { type Grant, grantKey, PROVIDER, SECRET_OPERATIONS } from './grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from './grant-source';
 import { readManifest, textOf } from './manifest';
@@ -173,10 +173,7 @@ function foreignWorkspaces(
 
 /** Returns what a path below a plain value leads to. */
 function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>(
-    (at, step) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[step] : undefined),
-    value,
-  );
+  return path.reduce<unknown>((at, step) => ownField(at, String(step)), value);
 }
 
 /** Names of groups that differ from ours by so many characters are taken for it. */
@@ -185,7 +182,7 @@ const NEAR_GROUP = 3;
 /** Returns the entries whose group was meant to be ours, and is not even that in other letters, which the parser reports. */
 function groupsNearOurs(sysData: unknown): readonly (readonly [index: number, group: string])[] {
   return itemsOf(sysData).flatMap((entry, index) => {
-    const group = valueAt(entry, ['group']);
+    const group = ownField(entry, 'group');
     if (typeof group !== 'string' || group.length > 2 * PROVIDER.group.length) return [];
     const difference = editDistance(trimmed(group).toLowerCase(), PROVIDER.group);
     return difference > 0 && difference <= NEAR_GROUP ? [[index, group] as const] : [];

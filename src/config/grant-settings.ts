@@ -1,52 +1,10 @@
-import {
-  olaresSettings,
-  type OlaresSettings,
-  type StaticGrantSetting,
-  staticGrants,
-} from './olares-settings';
-import type { EnvironmentReader, EnvironmentVariables } from './environment-reader';
-
-interface ServiceAccountSetting {
-  readonly namespace: string;
-  readonly name: string;
-}
-
-interface RegistrationSettings {
-  readonly kind: 'provider-registry' | 'rbac' | 'both';
-  /** The address at which callers reach us. */
-  readonly endpoint: { readonly service: string; readonly namespace: string; readonly port: number };
-  /** The name by which apps call us at system-server, with `rbac`. */
-  readonly providerName: string;
-}
+import { olaresSettings, staticGrants } from './olares-settings';
+import type { EnvironmentReader } from './environment-reader';
 
 const GRANT_FEEDS = ['application-permissions', 'manifests'] as const;
 
-export interface KubernetesGrantSettings {
-  readonly kind: 'kubernetes';
-  /** The kinds of resources that grants are read from, each once. */
-  readonly feeds: readonly (typeof GRANT_FEEDS)[number][];
-  /** Present with feed `manifests`. */
-  readonly approvalsNamespace?: string;
-  /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */
-  readonly environment: EnvironmentVariables;
-  readonly maxAgeMs: number;
-  readonly audience: string;
-  /** Those that may call on behalf of users. */
-  readonly trustedServiceAccounts: readonly ServiceAccountSetting[];
-  /** What proves a system-server: the address of its pod, or nothing. */
-  readonly systemServerProof: 'address' | 'off';
-  /** Those that may report created and deleted users. */
-  readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
-  /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
-  readonly settingsServiceAccounts: readonly ServiceAccountSetting[];
-  readonly olares: OlaresSettings;
-  /** What the system's own callers may do. */
-  readonly staticGrants: readonly StaticGrantSetting[];
-  /** Where undefined, nothing is registered. */
-  readonly registration?: RegistrationSettings;
-}
-
-export type GrantSettings = { readonly kind: 'directory'; readonly dir: string } | KubernetesGrantSettings;
+export type GrantSettings = ReturnType<typeof grantSettings>;
+export type KubernetesGrantSettings = Extract<GrantSettings, { kind: 'kubernetes' }>;
 
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
 /** Of a namespace, or of the provider that we are. */
@@ -57,29 +15,37 @@ const PREDECESSOR_SERVICE = { service: 'infisical-service', namespace: 'os-prote
 
 const KUBERNETES_VARIABLES = ['KUBECONFIG', 'HOME', 'KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT'];
 
-export function grantSettings(read: EnvironmentReader): GrantSettings {
+export function grantSettings(read: EnvironmentReader) {
   if (read.oneOf('GRANTS_SOURCE', ['directory', 'kubernetes']) === 'directory') {
     if (read.text('PROVIDER_ENDPOINT') !== undefined) {
       read.problem('GRANTS_SOURCE', 'must be kubernetes when PROVIDER_ENDPOINT is set');
     }
-    return { kind: 'directory', dir: read.required('GRANTS_DIR', 'must name the folder of installed apps') };
+    const dir = read.required('GRANTS_DIR', 'must name the folder of installed apps');
+    return { kind: 'directory' as const, dir };
   }
   const registration = registrationSetting(read);
   return {
-    kind: 'kubernetes',
+    kind: 'kubernetes' as const,
     ...grantFeeds(read),
+    /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */
     environment: read.variables(KUBERNETES_VARIABLES),
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
+    /** Those that may call on behalf of users. */
     trustedServiceAccounts: serviceAccounts(read, 'TRUSTED_PROXY_SERVICE_ACCOUNTS'),
+    /** What proves a system-server: the address of its pod, or nothing. */
     systemServerProof: systemServerProof(read, registration?.endpoint),
+    /** Those that may report created and deleted users. */
     systemEventServiceAccounts: serviceAccounts(read, 'SYSTEM_EVENT_SERVICE_ACCOUNTS'),
+    /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
     settingsServiceAccounts:
       read.text('SETTINGS_ROUTES') === 'off'
         ? []
         : serviceAccounts(read, 'SETTINGS_SERVICE_ACCOUNTS', '<user>'),
     olares: olaresSettings(read),
+    /** What the system's own callers may do. */
     staticGrants: staticGrants(read),
+    /** Where absent, nothing is registered. */
     ...(registration !== undefined && { registration }),
   };
 }
@@ -88,10 +54,7 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
  * At the Service of the predecessor calls come through a plain TCP proxy of each system-server: whatever an app writes there
  * has system-server's address, which must then prove nothing.
  */
-function systemServerProof(
-  read: EnvironmentReader,
-  endpoint: RegistrationSettings['endpoint'] | undefined,
-): KubernetesGrantSettings['systemServerProof'] {
+function systemServerProof(read: EnvironmentReader, endpoint: ReturnType<typeof endpointIn>) {
   const proof = read.oneOf('SYSTEM_SERVER_PROOF', ['address', 'off']);
   const { service, namespace } = PREDECESSOR_SERVICE;
   const isPredecessor = endpoint?.service === service && endpoint.namespace === namespace;
@@ -103,7 +66,11 @@ function systemServerProof(
   return proof;
 }
 
-function grantFeeds(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'feeds' | 'approvalsNamespace'> {
+/** Returns the kinds of resources that grants are read from, each once, and with `manifests` where approvals are kept. */
+function grantFeeds(read: EnvironmentReader): {
+  readonly feeds: readonly (typeof GRANT_FEEDS)[number][];
+  readonly approvalsNamespace?: string;
+} {
   const named = (read.text('GRANT_FEEDS') ?? '').split(',').map((name) => name.trim());
   const feeds = GRANT_FEEDS.filter((feed) => named.includes(feed));
   if (feeds.length !== named.length)
@@ -118,10 +85,8 @@ function grantFeeds(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'fee
   return { feeds, approvalsNamespace };
 }
 
-/** Whose `X-Remote-User` is believed. */
-export type RbacProxySetting = 'off' | 'service-accounts' | 'system-server';
-
-export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings): RbacProxySetting {
+/** Returns whose `X-Remote-User` is believed. */
+export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings) {
   const mode = read.oneOf('RBAC_PROXY', ['off', 'service-accounts', 'system-server']);
   if (mode !== 'off' && grants.kind === 'directory') {
     read.problem('GRANTS_SOURCE', `must be kubernetes when RBAC_PROXY is ${mode}`);
@@ -133,11 +98,11 @@ export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings)
   return mode;
 }
 
-/** Who may call the Settings routes: nobody, the proven Settings app, or everybody who has the user's token. */
-export type SettingsRoutesSetting = 'off' | 'service-accounts' | 'user-token';
-
-/** Where grants are from a folder no ServiceAccount can be proven, so `service-accounts` means `off` there. */
-export function settingsRoutesSetting(read: EnvironmentReader, grants: GrantSettings): SettingsRoutesSetting {
+/**
+ * Returns who may call the Settings routes: nobody, the proven Settings app, or everybody who has the user's token. Where
+ * grants are from a folder no ServiceAccount can be proven, so `service-accounts` means `off` there.
+ */
+export function settingsRoutesSetting(read: EnvironmentReader, grants: GrantSettings) {
   const mode = read.oneOf('SETTINGS_ROUTES', ['service-accounts', 'user-token', 'off']);
   if (grants.kind === 'directory') return mode === 'service-accounts' ? 'off' : mode;
   if (mode === 'user-token') {
@@ -154,7 +119,7 @@ function serviceAccounts(
   read: EnvironmentReader,
   setting: 'TRUSTED_PROXY_SERVICE_ACCOUNTS' | 'SYSTEM_EVENT_SERVICE_ACCOUNTS' | 'SETTINGS_SERVICE_ACCOUNTS',
   placeholder?: string,
-): readonly ServiceAccountSetting[] {
+): readonly { readonly namespace: string; readonly name: string }[] {
   const entries = read.text(setting)?.split(',') ?? [];
   const accounts = entries.map((entry) => {
     const [namespace = '', name] = entry.trim().split(/:(.*)/s);
@@ -172,11 +137,13 @@ function serviceAccounts(
 }
 
 /** Returns undefined where nothing is registered. */
-function registrationSetting(read: EnvironmentReader): RegistrationSettings | undefined {
+function registrationSetting(read: EnvironmentReader) {
   const kind = read.oneOf('PROVIDER_REGISTRATION', ['provider-registry', 'rbac', 'both']);
+  // The name by which apps call us at system-server, with `rbac`.
   const providerName = read.required('PROVIDER_NAME', 'must be set');
   if (!LABEL_NAME.test(providerName))
     read.problem('PROVIDER_NAME', 'must be 1-63 of a-z, 0-9 and -, and neither begin nor end with a -');
+  // The address at which callers reach us.
   const text = read.text('PROVIDER_ENDPOINT');
   if (text === undefined) return undefined;
   const endpoint = endpointIn(text);
@@ -188,7 +155,7 @@ function registrationSetting(read: EnvironmentReader): RegistrationSettings | un
 }
 
 /** Returns the parts of `<service>.<namespace>:<port>`; undefined for another text. */
-export function endpointIn(text: string): RegistrationSettings['endpoint'] | undefined {
+export function endpointIn(text: string) {
   const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];
   const port = Number(digits);
   if (service === undefined || namespace === undefined || port < 1 || port > 65_535) return undefined;

@@ -1,24 +1,13 @@
 import { parse } from 'yaml';
 import type { EnvironmentReader } from './environment-reader';
 
-/** What differs between the releases of Olares. */
-export interface OlaresSettings {
-  readonly release: 'auto' | 'up-to-1.12.0' | 'since-1.12.1';
-  /** Whether ApplicationPermissions count on a release that makes none any more. */
-  readonly leftovers: 'deny' | 'grant';
-  /** How apps name us under `permission.provider`. */
-  readonly provider?: {
-    readonly appName: string;
-    readonly providerName: string;
-    readonly namespace?: string;
-  };
-}
-
 const PERMISSION_PROVIDER =
   /^(?:([a-z0-9][-a-z0-9]{0,62}):)?([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,62})$/;
 
-export function olaresSettings(read: EnvironmentReader): OlaresSettings {
+/** Reads what differs between the releases of Olares. */
+export function olaresSettings(read: EnvironmentReader) {
   const release = read.oneOf('OLARES_RELEASE', ['auto', 'up-to-1.12.0', 'since-1.12.1']);
+  // Whether ApplicationPermissions count on a release that makes none any more.
   const leftovers = read.oneOf('LEFTOVER_PERMISSIONS', ['deny', 'grant']);
   const text = read.text('PERMISSION_PROVIDER');
   const [, namespace, appName, providerName] = PERMISSION_PROVIDER.exec(text ?? '') ?? [];
@@ -31,6 +20,7 @@ export function olaresSettings(read: EnvironmentReader): OlaresSettings {
   return {
     release,
     leftovers,
+    /** How apps name us under `permission.provider`. */
     ...(isNamed && { provider: { appName, providerName, ...(namespace !== undefined && { namespace }) } }),
   };
 }

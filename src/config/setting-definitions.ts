@@ -1,9 +1,7 @@
 import {
-  ANSWER_DEFINITIONS,
   AUDIT_DEFINITIONS,
   LIMIT_DEFINITIONS,
   OLARES_DEFINITIONS,
-  QUOTA_DEFINITIONS,
   REDIS_DEFINITIONS,
   type SettingDefinition,
 } from './setting-groups';
@@ -25,7 +23,16 @@ export const SETTING_DEFINITIONS = {
     default: '10000',
     description: 'How long a SIGTERM waits for requests in flight before it cuts them off, in milliseconds.',
   },
-  ...ANSWER_DEFINITIONS,
+  RESPONSE_STYLE: {
+    default: 'documented',
+    description:
+      '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
+  },
+  API_DOCS: {
+    default: 'auto',
+    description:
+      '`on` or `off`: `/openapi.json` and the page `/docs`, for anybody; `auto`: on unless `NODE_ENV` is `production`.',
+  },
   TLS_CERT_FILE: {
     description:
       "PEM file of the service's certificate with its chain; set, callers must speak https. Read anew when it changes, as most files here: see docs/tls.md.",
@@ -198,7 +205,6 @@ export const SETTING_DEFINITIONS = {
   ...REDIS_DEFINITIONS,
   ...AUDIT_DEFINITIONS,
   ...LIMIT_DEFINITIONS,
-  ...QUOTA_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {
     description:
       'Of Node itself: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.',

@@ -7,20 +7,6 @@ export interface SettingDefinition {
   readonly secret?: true;
 }
 
-/** How requests are answered. */
-export const ANSWER_DEFINITIONS = {
-  RESPONSE_STYLE: {
-    default: 'documented',
-    description:
-      '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
-  },
-  API_DOCS: {
-    default: 'auto',
-    description:
-      '`on` or `off`: `/openapi.json` and the page `/docs`, for anybody; `auto`: on unless `NODE_ENV` is `production`.',
-  },
-} as const satisfies Record<string, SettingDefinition>;
-
 /** The audit trail. */
 export const AUDIT_DEFINITIONS = {
   AUDIT: {
@@ -52,7 +38,7 @@ export const AUDIT_DEFINITIONS = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
-/** How much load is taken. */
+/** How much load is taken, and how much may be stored. */
 export const LIMIT_DEFINITIONS = {
   RATE_LIMIT_APP_READS: {
     default: '200:400',
@@ -75,10 +61,6 @@ export const LIMIT_DEFINITIONS = {
     description:
       'How late the process may run, on average over a second, before it refuses requests with 503, in milliseconds; `0`: never.',
   },
-} as const satisfies Record<string, SettingDefinition>;
-
-/** How much may be stored. */
-export const QUOTA_DEFINITIONS = {
   QUOTA_WORKSPACE_SECRETS: {
     default: '1000',
     description:

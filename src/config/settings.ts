@@ -1,97 +1,16 @@
 import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
-import {
-  type GrantSettings,
-  grantSettings,
-  type RbacProxySetting,
-  rbacProxySetting,
-  type SettingsRoutesSetting,
-  settingsRoutesSetting,
-} from './grant-settings';
-import { type RedisSettings, redisSettings } from './redis-settings';
-import type { SecretSettingName, SettingName } from './setting-definitions';
-import { type StoreSettings, storeSettings } from './store-settings';
-import { type TlsSettings, tlsSettings } from './tls-settings';
+import { grantSettings, rbacProxySetting, settingsRoutesSetting } from './grant-settings';
+import { redisSettings } from './redis-settings';
+import type { SettingName } from './setting-definitions';
+import { storeSettings } from './store-settings';
+import { tlsSettings } from './tls-settings';
 
 /** The first is the one that stands in for a level that is none. */
 const LOG_LEVELS = ['info', 'trace', 'debug', 'warn', 'error', 'silent'] as const;
 
-export interface AuditSettings {
-  readonly sinks: 'stdout' | 'file' | 'both';
-  readonly key: Uint8Array;
-  readonly deadlineMs: number;
-  /** Present with `file` and `both`. */
-  readonly file?: {
-    readonly path: string;
-    readonly maxFileBytes: number;
-    readonly maxFileAgeMs: number;
-    readonly keptFiles: number;
-    readonly durability: 'fsync' | 'os';
-  };
-}
-
-interface RateSetting {
-  readonly perSecond: number;
-  readonly burst: number;
-}
-
-export interface LimitSettings {
-  /** An absent rate does not limit. */
-  readonly rates: Readonly<
-    Record<'app' | 'user', { readonly read?: RateSetting; readonly write?: RateSetting }>
-  >;
-  readonly maxInFlight: number;
-  /** Undefined where the event loop's delay is not limited. */
-  readonly maxLoopDelayMs?: number;
-}
-
-interface QuotaSetting {
-  readonly secrets: number;
-  readonly bytes: number;
-}
-
-type ListenAddress = Pick<Settings, 'host' | 'port'>;
-
-export interface Settings {
-  readonly host: string;
-  readonly port: number;
-  readonly logLevel: (typeof LOG_LEVELS)[number];
-  readonly logFormat: 'auto' | 'json' | 'pretty';
-  readonly shutdownTimeoutMs: number;
-  readonly responseStyle: 'documented' | 'sidecar';
-  /** Absent where there are no metrics; their library is then not loaded. */
-  readonly metrics?: ListenAddress;
-  /** Absent where there are no traces; their library is then not loaded. */
-  readonly traces?: {
-    /** The collector's base address, without `/v1/traces`. */
-    readonly endpoint: string;
-    /** The share of the traces that begin here which is sampled, 0 to 1; a caller's own trace follows the caller's decision. */
-    readonly share: number;
-  };
-  /** Whether the OpenAPI document and its page are served. */
-  readonly apiDocs: boolean;
-  readonly grants: GrantSettings;
-  readonly workspaceSharing: 'allow' | 'deny';
-  readonly rbacProxy: RbacProxySetting;
-  readonly settingsRoutes: SettingsRoutesSetting;
-  readonly limits: LimitSettings;
-  /** The quota of one workspace and environment, and that of one user; Infinity where there is no limit. */
-  readonly quotas: { readonly workspace: QuotaSetting; readonly user: QuotaSetting };
-  readonly userToken: {
-    readonly secret: Uint8Array;
-    readonly required: boolean;
-    readonly lldapUrl?: string;
-    readonly adminGroup?: string;
-  };
-  readonly accessTokenKey: Uint8Array;
-  readonly store: StoreSettings;
-  readonly tls?: TlsSettings;
-  /** Absent where nothing is audited. */
-  readonly audit?: AuditSettings;
-  /** Absent where this replica runs alone. */
-  readonly redis?: RedisSettings;
-  /** The paths of the secrets above that were read from files, which may change. */
-  readonly credentialFiles: Readonly<Partial<Record<SecretSettingName, string>>>;
-}
+export type Settings = ReturnType<typeof loadSettings>;
+export type AuditSettings = NonNullable<Settings['audit']>;
+export type LimitSettings = Settings['limits'];
 
 /** Lists every problem of the configuration by variable name; the message contains no value. */
 export class InvalidSettings extends Error {
@@ -104,7 +23,7 @@ export class InvalidSettings extends Error {
 }
 
 /** @throws InvalidSettings */
-export function loadSettings(env: EnvironmentVariables): Settings {
+export function loadSettings(env: EnvironmentVariables) {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
   if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0')
@@ -118,7 +37,7 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
   const redis = redisSettings(read);
   const audit = auditSettings(read);
-  const settings: Settings = {
+  const settings = {
     host,
     port,
     ...telemetrySettings(read, { host, port }),
@@ -126,12 +45,14 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     logFormat: read.oneOf('LOG_FORMAT', ['auto', 'json', 'pretty']),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
+    /** Whether the OpenAPI document and its page are served. */
     apiDocs: apiDocs(read, env),
     grants,
     workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
     rbacProxy: rbacProxySetting(read, grants),
     settingsRoutes: settingsRoutesSetting(read, grants),
     limits: limitSettings(read),
+    /** The quota of one workspace and environment, and that of one user. */
     quotas: {
       workspace: quota(read, 'QUOTA_WORKSPACE_SECRETS', 'QUOTA_WORKSPACE_MIB'),
       user: quota(read, 'QUOTA_USER_SECRETS', 'QUOTA_USER_MIB'),
@@ -145,8 +66,11 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
     store: storeSettings(read, env),
     ...(tls !== undefined && { tls }),
+    /** Absent where this replica runs alone. */
     ...(redis !== undefined && { redis }),
+    /** Absent where nothing is audited. */
     ...(audit !== undefined && { audit }),
+    /** The paths of the secrets above that were read from files, which may change. */
     credentialFiles: read.files,
   };
   if (read.problems.length > 0) throw new InvalidSettings(read.problems);
@@ -158,10 +82,14 @@ function apiDocs(read: EnvironmentReader, env: EnvironmentVariables): boolean {
   return asked === 'on' || (asked === 'auto' && env['NODE_ENV'] !== 'production');
 }
 
-function telemetrySettings(
-  read: EnvironmentReader,
-  main: ListenAddress,
-): Pick<Settings, 'metrics' | 'traces'> {
+interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Metrics or traces that are not asked for are absent; their libraries are then not loaded. */
+function telemetrySettings(read: EnvironmentReader, main: ListenAddress) {
+  // The collector's base address.
   const endpoint = read.url('OTEL_EXPORTER_OTLP_ENDPOINT')?.replace(/\/v1\/traces$/, '');
   const share = shareIn(read);
   const metrics = read.text('METRICS_PORT') === undefined ? undefined : metricsAddress(read, main);
@@ -178,6 +106,7 @@ function metricsAddress(read: EnvironmentReader, main: ListenAddress): ListenAdd
   return { host, port };
 }
 
+/** Returns the share of the traces that begin here which is sampled, 0 to 1; a caller's own trace follows the caller's decision. */
 function shareIn(read: EnvironmentReader): number {
   const text = read.text('OTEL_TRACES_SAMPLER_ARG') ?? '';
   const share = /^(0|1|0?\.\d{1,9}|[01]\.0*)$/.test(text) ? Number(text) : NaN;
@@ -187,7 +116,7 @@ function shareIn(read: EnvironmentReader): number {
 }
 
 /** Returns undefined where nothing is audited. */
-function auditSettings(read: EnvironmentReader): AuditSettings | undefined {
+function auditSettings(read: EnvironmentReader) {
   const sinks = read.oneOf('AUDIT', ['off', 'stdout', 'file', 'both']);
   const deadlineMs = read.integer('AUDIT_DEADLINE_MS', 10, 60_000);
   const path = read.text('AUDIT_FILE');
@@ -207,7 +136,7 @@ function auditSettings(read: EnvironmentReader): AuditSettings | undefined {
 /** `<per second>` or `<per second>:<burst>`; the rate may be a fraction. */
 const RATE = /^(\d{1,6}(?:\.\d{1,3})?)(?::(\d{1,6}))?$/;
 
-function limitSettings(read: EnvironmentReader): LimitSettings {
+function limitSettings(read: EnvironmentReader) {
   const maxLoopDelayMs = read.integer('MAX_EVENT_LOOP_DELAY_MS', 0, 60_000);
   return {
     rates: {
@@ -215,21 +144,19 @@ function limitSettings(read: EnvironmentReader): LimitSettings {
       user: rates(read, 'RATE_LIMIT_USER_READS', 'RATE_LIMIT_USER_WRITES'),
     },
     maxInFlight: read.integer('MAX_IN_FLIGHT', 4, 100_000),
+    /** Absent where the event loop's delay is not limited. */
     ...(maxLoopDelayMs > 0 && { maxLoopDelayMs }),
   };
 }
 
-function rates(
-  read: EnvironmentReader,
-  ofReads: SettingName,
-  ofWrites: SettingName,
-): LimitSettings['rates']['app'] {
+/** An absent rate does not limit. */
+function rates(read: EnvironmentReader, ofReads: SettingName, ofWrites: SettingName) {
   const [reads, writes] = [rateOf(read, ofReads), rateOf(read, ofWrites)];
   return { ...(reads !== undefined && { read: reads }), ...(writes !== undefined && { write: writes }) };
 }
 
 /** Returns undefined for a rate of 0. Without a stated burst it is what two seconds allow. */
-function rateOf(read: EnvironmentReader, name: SettingName): RateSetting | undefined {
+function rateOf(read: EnvironmentReader, name: SettingName) {
   const [matched, rate = '', burst] = RATE.exec(read.text(name) ?? '') ?? [];
   const perSecond = Number(rate);
   const atOnce = burst === undefined ? Math.max(1, Math.ceil(2 * perSecond)) : Number(burst);
@@ -240,7 +167,8 @@ function rateOf(read: EnvironmentReader, name: SettingName): RateSetting | undef
   return perSecond === 0 ? undefined : { perSecond, burst: atOnce };
 }
 
-function quota(read: EnvironmentReader, ofSecrets: SettingName, ofMebibytes: SettingName): QuotaSetting {
+/** Infinity stands for no limit. */
+function quota(read: EnvironmentReader, ofSecrets: SettingName, ofMebibytes: SettingName) {
   const secrets = read.integer(ofSecrets, 0, 100_000_000);
   const mebibytes = read.integer(ofMebibytes, 0, 1_000_000);
   return { secrets: secrets || Infinity, bytes: mebibytes * 1_048_576 || Infinity };

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import { type EnvironmentVariables, type EnvironmentReader, readTextFile } from './environment-reader';
-import { type AuthorityFiles, authorityFiles } from './tls-settings';
+import { authorityFiles } from './tls-settings';
 
 type ProxySetting =
   | Readonly<Record<string, never>>
@@ -85,19 +85,13 @@ function isWithin(host: string, network: string, bits: number): boolean {
   return list.check(host, inHost === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** The settings of the connection to Infisical beside its address. */
-export interface ConnectionSettings {
-  readonly authorityFiles?: AuthorityFiles;
-  /** May contain the proxy's user and password. */
-  readonly proxyUrl?: string;
-}
+export type ConnectionSettings = Readonly<ReturnType<typeof connectionSettings>>;
 
-/** @param url empty where it was already reported as a problem */
-export function connectionSettings(
-  read: EnvironmentReader,
-  env: EnvironmentVariables,
-  url: string,
-): ConnectionSettings {
+/**
+ * Reads the settings of the connection to Infisical beside its address.
+ * @param url empty where it was already reported as a problem
+ */
+export function connectionSettings(read: EnvironmentReader, env: EnvironmentVariables, url: string) {
   const proxy = url === '' ? {} : proxySetting(env, url);
   if ('problem' in proxy) read.problem(proxy.name, proxy.problem);
   const authorities = authorityFiles(read, 'INFISICAL_CA_FILE');
@@ -107,12 +101,7 @@ export function connectionSettings(
   };
 }
 
-export interface CacheSettings {
-  readonly ttlMs: number;
-  readonly maxStaleMs: number;
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-}
+export type CacheSettings = Readonly<NonNullable<ReturnType<typeof cacheSettings>>>;
 
 /** Universal Auth or Kubernetes Auth. */
 type InfisicalLogin =
@@ -198,7 +187,7 @@ function infisicalLogin(read: EnvironmentReader): InfisicalLogin {
 }
 
 /** Returns undefined where the cache is off. */
-function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
+function cacheSettings(read: EnvironmentReader) {
   const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
   const settings = {
     ttlMs,

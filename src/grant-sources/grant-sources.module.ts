@@ -56,7 +56,7 @@ async function openGrantSource(
   if (informerDeps === undefined) return undefined;
   const { KubernetesGrantSource } = await import('./kubernetes/kubernetes.grant-source.js');
   const { olaresFeed } = await import('./kubernetes/olares-feed.js');
-  const { olares, staticGrants, maxAgeMs } = grants;
+  const { olares, staticGrants } = grants;
   const permissions = grants.feeds.includes('application-permissions');
   const reservedWorkspaces = new Set([
     ...SYSTEM_WORKSPACES,
@@ -68,7 +68,7 @@ async function openGrantSource(
     feeds.push(manifestFeed({ owners: namespaces, approvals, reservedWorkspaces }));
   }
   const others = staticGrants.length > 0 ? ['STATIC_GRANTS'] : [];
-  const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds, others);
+  const source = await KubernetesGrantSource.open(informerDeps, feeds, others);
   const unfit = (): readonly string[] => unfitFor(settings, source.status().olares);
   for (const problem of unfit()) log('warn', 'settings_problem', { problem });
   problems.add(unfit);

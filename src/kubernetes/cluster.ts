@@ -15,26 +15,35 @@ import type { LogEvent } from '../logging/log';
 import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
-import { SyncProblems, type WatchObserver } from './sync-errors';
+import { type ObservedWatch, watchProblems } from './sync-errors';
 import { WatchedNamespaceOwners, WatchedPods } from './watched-objects';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey, STRANGERS_PAGE_BYTES } from './kube-object';
 import { Informer, type InformerDeps } from './informer';
 
-interface ClusterOptions {
+interface ClusterPeerOptions {
+  /** ServiceAccounts that may speak for users, e.g. of a proxy. */
+  readonly trustedServiceAccounts: readonly ServiceAccountName[];
+  /** ServiceAccounts that may send system events of created and deleted users. */
+  readonly systemEventServiceAccounts: readonly ServiceAccountName[];
+  /** ServiceAccounts of the Settings app; `<user>` in their namespace stands for the user whom it serves. */
+  readonly settingsServiceAccounts: readonly ServiceAccountName[];
+  /** The system's own callers; `<user>` in the namespace of their ServiceAccount stands for the user. */
+  readonly staticGrants: readonly { readonly account: ServiceAccountName }[];
+  /** With `off` the address of a system-server's pod proves nothing: what comes from there was written by anybody. */
+  readonly systemServerProof: 'address' | 'off';
+}
+
+interface ClusterOptions extends ClusterPeerOptions {
   readonly environment: KubeEnvironment;
   readonly audience: string;
-  readonly trustedServiceAccounts: readonly ServiceAccountName[];
-  readonly systemServerProof: 'address' | 'off';
-  readonly systemEventServiceAccounts: readonly ServiceAccountName[];
-  readonly settingsServiceAccounts: readonly ServiceAccountName[];
-  readonly staticGrants: readonly { readonly account: ServiceAccountName }[];
   /** Older knowledge of the cluster proves nothing. */
   readonly maxAgeMs: number;
 }
 
 interface ClusterObservers {
-  readonly watches?: WatchObserver | undefined;
+  /** Where the watches are to be found while they run. */
+  readonly watches?: Set<ObservedWatch> | undefined;
   readonly dependencies?: IdentityDependencyObserver | undefined;
 }
 
@@ -43,23 +52,16 @@ export function openCluster(
   options: ClusterOptions,
   clock: Clock,
   log: LogEvent,
-  { watches, dependencies }: ClusterObservers = {},
+  { watches = new Set(), dependencies }: ClusterObservers = {},
   time: MonotonicTime = new SystemMonotonicTime(),
 ) {
-  const { audience, maxAgeMs, systemServerProof, trustedServiceAccounts: trusted } = options;
-  const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
-  const statics = options.staticGrants.map(({ account }) => account);
+  const { audience, maxAgeMs } = options;
   const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
-  const problems = new SyncProblems(watches);
-  const informerDeps = { api, time, log, watches: problems, maxAgeMs };
+  const informerDeps = { api, time, log, watches, maxAgeMs };
   const reviews = new IdentityDependency('token_review', { time, log, observer: dependencies });
   const reviewer = new TokenReviewer(api, audience, clock, time, reviews);
-  const owners = new WatchedNamespaceOwners(informerDeps, maxAgeMs);
-  const peerVerifier = new ClusterPeerVerifier(
-    reviewer,
-    { trusted, eventSenders, settings, statics, systemServerProof, maxAgeMs },
-    informerDeps,
-  );
+  const owners = new WatchedNamespaceOwners(informerDeps);
+  const peerVerifier = new ClusterPeerVerifier(reviewer, options, informerDeps);
   return {
     /** For further informers, and for calls by its `api`. */
     informerDeps,
@@ -67,27 +69,12 @@ export function openCluster(
     peerVerifier,
     namespaces: owners,
     /** Returns the problems of the watches and the reviews that an operator should fix, one sentence each. */
-    problems: () => [...problems.sentences(), ...reviews.sentences()],
+    problems: () => [...watchProblems(watches), ...reviews.sentences()],
     close: async () => {
       reviews.close();
       await Promise.all([owners.close(), peerVerifier.close()]);
     },
   };
-}
-
-interface ClusterPeerOptions {
-  /** ServiceAccounts that may speak for users, e.g. of a proxy. */
-  readonly trusted: readonly ServiceAccountName[];
-  /** ServiceAccounts that may send system events of created and deleted users. */
-  readonly eventSenders: readonly ServiceAccountName[];
-  /** ServiceAccounts of the Settings app; `<user>` in their namespace stands for the user whom it serves. */
-  readonly settings: readonly ServiceAccountName[];
-  /** ServiceAccounts of the system's own callers; `<user>` in their namespace stands for the user. */
-  readonly statics: readonly ServiceAccountName[];
-  /** With `off` the address of a system-server's pod proves nothing: what comes from there was written by anybody. */
-  readonly systemServerProof: 'address' | 'off';
-  /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
-  readonly maxAgeMs: number;
 }
 
 const SERVICE = 'system-server';
@@ -116,9 +103,13 @@ export class ClusterPeerVerifier extends PeerVerifier {
     deps: InformerDeps,
   ) {
     super();
-    const { trusted, eventSenders, settings, statics } = options;
-    const accounts = [...trusted, ...eventSenders, ...settings, ...statics];
-    this.pods = new WatchedPods(accounts, options.maxAgeMs, deps);
+    const accounts = [
+      ...options.trustedServiceAccounts,
+      ...options.systemEventServiceAccounts,
+      ...options.settingsServiceAccounts,
+      ...options.staticGrants.map(({ account }) => account),
+    ];
+    this.pods = new WatchedPods(accounts, deps);
     this.slices = new Informer(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
@@ -139,11 +130,11 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 
   trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined> {
-    return this.oneOf(this.options.trusted, peer, by);
+    return this.oneOf(this.options.trustedServiceAccounts, peer, by);
   }
 
   async provesEventSender(peer: Peer): Promise<boolean> {
-    return (await this.oneOf(this.options.eventSenders, peer)) !== undefined;
+    return (await this.oneOf(this.options.systemEventServiceAccounts, peer)) !== undefined;
   }
 
   /**
@@ -151,7 +142,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
    * that is a system-server is refused, whatever ServiceAccount its pods have: it forwards what anybody wrote.
    */
   async provesSettings({ address, bearer }: Peer, user: string): Promise<boolean> {
-    const accounts = this.options.settings
+    const accounts = this.options.settingsServiceAccounts
       .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
       .filter((account) => maySpeakFor(account, user));
     if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
@@ -161,7 +152,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 
   override async staticAccountOf({ address, bearer }: Peer): Promise<ServiceAccountName | undefined> {
-    if (this.options.statics.length === 0) return undefined;
+    if (this.options.staticGrants.length === 0) return undefined;
     if (bearer !== undefined) return this.reviewer.review(bearer, address);
     return this.isSystemServer(address) ? undefined : this.pods.serviceAccountAt(address ?? '');
   }
@@ -198,8 +189,9 @@ export class ClusterPeerVerifier extends PeerVerifier {
     );
   }
 
+  /** Addresses that were last confirmed too long ago prove nothing: another pod may have them by now. */
   private get isOutdated(): boolean {
-    return this.slices.ageMs() > this.options.maxAgeMs;
+    return this.slices.isOutdated;
   }
 
   private put(key: string, addresses: SliceAddresses): void {

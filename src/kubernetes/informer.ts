@@ -2,7 +2,7 @@ import type { LogEvent } from '../logging/log';
 import type { MonotonicTime } from '../time/clock';
 import { isOlder, type ListOptions, objectKeyOf, ObjectLister, readEvent } from './kube-object';
 import { type KubernetesApi, KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
-import { AgeAlarm, type ObservedWatch, SyncErrors, type WatchObserver } from './sync-errors';
+import { AgeAlarm, type ObservedWatch, SyncErrors } from './sync-errors';
 
 export interface InformerOptions<T> extends ListOptions<T> {
   /** A kind that the cluster does not have (404) counts as listed and empty; it may be installed later. */
@@ -27,9 +27,9 @@ export interface InformerDeps {
   readonly log: LogEvent;
   /** Returns a number from 0 up to 1. */
   readonly random?: () => number;
-  readonly watches?: WatchObserver;
+  readonly watches?: Set<ObservedWatch>;
   /** How old the mirror may get before it no longer counts; GRANTS_MAX_AGE_S. */
-  readonly maxAgeMs?: number;
+  readonly maxAgeMs: number;
 }
 
 /** The server is asked to end a watch after this time. */
@@ -44,7 +44,6 @@ const SHORT_WATCH_MS = 5_000;
 const CONFIRM_WITHIN_MS = 120_000;
 /** After this time there is a list, whatever the watches deliver. */
 const RELIST_AFTER_MS = 600_000;
-const DEFAULT_MAX_AGE_MS = 600_000;
 /** A kind that the cluster does not have is asked for again after this time. */
 const ABSENT_RETRY_MS = 15_000;
 
@@ -77,16 +76,15 @@ export class Informer<T> implements ObservedWatch {
     private readonly options: InformerOptions<T>,
     private readonly deps: InformerDeps,
   ) {
-    const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = deps;
     this.path = options.path;
     const onOutdated = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
-    this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), onOutdated);
+    this.ageAlarm = new AgeAlarm(deps.maxAgeMs, deps.time, () => this.ageMs(), onOutdated);
     this.lister = new ObjectLister(options, deps.api);
     this.syncErrors = new SyncErrors(options.path, deps);
   }
 
   start(): void {
-    this.deps.watches?.watchBegins(this);
+    this.deps.watches?.add(this);
     this.running ??= this.run();
   }
 
@@ -94,7 +92,7 @@ export class Informer<T> implements ObservedWatch {
   async stop(): Promise<void> {
     this.stopping.abort();
     this.ageAlarm.stop();
-    this.deps.watches?.watchEnds(this);
+    this.deps.watches?.delete(this);
     await this.running;
     this.settleFirst();
   }
@@ -106,10 +104,6 @@ export class Informer<T> implements ObservedWatch {
 
   get up(): boolean {
     return this.listed && this.syncError === undefined;
-  }
-
-  get size(): number {
-    return this.objects.size;
   }
 
   keys(): Iterable<string> {
@@ -134,6 +128,11 @@ export class Informer<T> implements ObservedWatch {
     return this.syncedAtMs === undefined ? Infinity : this.deps.time.nowMs() - this.syncedAtMs;
   }
 
+  /** Whether the mirror is too old to count. */
+  get isOutdated(): boolean {
+    return this.ageMs() > this.deps.maxAgeMs;
+  }
+
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
@@ -144,7 +143,7 @@ export class Informer<T> implements ObservedWatch {
 
   /** Lists where that is necessary, then watches once; returns how long to wait before the next time. */
   private async listAndWatch(signal: AbortSignal): Promise<number> {
-    const { time, maxAgeMs = DEFAULT_MAX_AGE_MS } = this.deps;
+    const { time, maxAgeMs } = this.deps;
     const confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
     const sinceListMs = time.nowMs() - this.listedAtMs;
     const mustList =
@@ -158,7 +157,7 @@ export class Informer<T> implements ObservedWatch {
     } catch (error: unknown) {
       if (signal.aborted) return 0;
       const failure = kubernetesFailureOf(error);
-      if (this.options.absentIsEmpty === true && this.syncErrors.isAbsent(failure, this.size === 0)) {
+      if (this.options.absentIsEmpty === true && this.syncErrors.isAbsent(failure, this.objects.size === 0)) {
         this.adopt(new Map(), undefined, time.nowMs());
         return ABSENT_RETRY_MS;
       }

@@ -2,7 +2,7 @@ import { BackOff, type MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
 import type { KubernetesFailure } from './kubernetes-api';
 
-/** The state of one informer, as it is observed. */
+/** The state of one informer, as it is observed. It is in the set of `InformerDeps` from its start until its stop. */
 export interface ObservedWatch {
   readonly path: string;
   /** Time since the server last proved that the mirror is complete; Infinity before the first list. */
@@ -17,11 +17,6 @@ export interface LastingSyncError {
   /** `watch`: each watch is refused, but lists are answered; `list`: lists fail too, so that the mirror is outdated. */
   readonly of: 'list' | 'watch';
   readonly failure: KubernetesFailure;
-}
-
-export interface WatchObserver {
-  watchBegins(watch: ObservedWatch): void;
-  watchEnds(watch: ObservedWatch): void;
 }
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 15_000 };
@@ -167,29 +162,15 @@ export class AgeAlarm {
   }
 }
 
-/** Describes what an operator should fix so that the watches work. It forwards everything to `next`, which observes them too. */
-export class SyncProblems implements WatchObserver {
-  private readonly watches = new Set<ObservedWatch>();
-
-  constructor(private readonly next?: WatchObserver) {}
-
-  watchBegins(watch: ObservedWatch): void {
-    this.watches.add(watch);
-    this.next?.watchBegins(watch);
-  }
-
-  watchEnds(watch: ObservedWatch): void {
-    this.watches.delete(watch);
-    this.next?.watchEnds(watch);
-  }
-
-  /** Returns one sentence for each kind of resource, without namespaces: readiness is public. */
-  sentences(): readonly string[] {
-    const found = [...this.watches].flatMap(({ path, lasting }) =>
-      lasting === undefined ? [] : [sentence(path.slice(path.lastIndexOf('/') + 1), lasting)],
-    );
-    return [...new Set(found)];
-  }
+/**
+ * Describes what an operator should fix so that the watches work, in one sentence for each kind of resource, without
+ * namespaces: readiness is public.
+ */
+export function watchProblems(watches: Iterable<ObservedWatch>): readonly string[] {
+  const found = [...watches].flatMap(({ path, lasting }) =>
+    lasting === undefined ? [] : [sentence(path.slice(path.lastIndexOf('/') + 1), lasting)],
+  );
+  return [...new Set(found)];
 }
 
 const GROWS_OLD = 'what is known of the cluster grows old and counts for GRANTS_MAX_AGE_S at most';

@@ -37,10 +37,7 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
   /** The namespaces of apps, as `apps` has them. */
   private readonly known = new Map<string, OwnedNamespace>();
 
-  constructor(
-    deps: InformerDeps,
-    private readonly maxAgeMs: number,
-  ) {
+  constructor(deps: InformerDeps) {
     super();
     this.namespaces = new Informer<OwnedNamespace>(
       {
@@ -102,7 +99,7 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
 
   /** @throws IdentityUnavailable where the namespaces are too old to decide by */
   private current(): Informer<OwnedNamespace> {
-    if (this.namespaces.ageMs() > this.maxAgeMs) throw new IdentityUnavailable('The Kubernetes API server');
+    if (this.namespaces.isOutdated) throw new IdentityUnavailable('The Kubernetes API server');
     return this.namespaces;
   }
 
@@ -154,12 +151,7 @@ export class WatchedPods {
   /** By address, the keys of the pods that have it. */
   private readonly keysByAddress = new Map<string, Set<string>>();
 
-  constructor(
-    accounts: readonly ServiceAccountName[],
-    /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
-    private readonly maxAgeMs: number,
-    deps: InformerDeps,
-  ) {
+  constructor(accounts: readonly ServiceAccountName[], deps: InformerDeps) {
     const selections = new Map(accounts.map(podsOf).map((pods) => [JSON.stringify(pods), pods]));
     this.informers = [...selections.values()].map((selection, index) => {
       const informer: Informer<Pod> = new Informer(
@@ -177,11 +169,14 @@ export class WatchedPods {
     for (const informer of this.informers) informer.start();
   }
 
-  /** Returns the ServiceAccount of the running pod at this address; undefined where there is none, or several that differ. */
+  /**
+   * Returns the ServiceAccount of the running pod at this address; undefined where there is none, or several that differ.
+   * Addresses that were last confirmed too long ago prove nothing: another pod may have them by now.
+   */
   serviceAccountAt(address: string): ServiceAccountName | undefined {
     const keys = this.keysByAddress.get(canonicalAddress(address) ?? '') ?? [];
     const pods = [...keys].map((key) => this.pods.get(key)).filter((pod) => pod !== undefined);
-    const proof = pods.find(({ informer, isRunning }) => isRunning && informer.ageMs() <= this.maxAgeMs);
+    const proof = pods.find(({ informer, isRunning }) => isRunning && !informer.isOutdated);
     if (proof === undefined) return undefined;
     const { namespace, name } = proof.account;
     const agree = pods.every(({ account }) => account.namespace === namespace && account.name === name);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { PROVIDER, SECRET_OPERATIONS } from '../authz/grant';
 import { ownField } from '../json/json';
 import type { KubeObject } from '../kubernetes/kube-object';
@@ -118,9 +118,7 @@ export function observe(object: KubeObject, options: ObserveOptions): Observed |
  * value, with everything in it.
  */
 export function digestOf(actual: unknown, shape: RegistrationObject): string {
-  return createHash('sha256')
-    .update(JSON.stringify(selected(actual, shape)))
-    .digest('base64');
+  return hash('sha256', JSON.stringify(selected(actual, shape)), 'base64');
 }
 
 function selected(actual: unknown, shape: unknown): unknown {

@@ -33,19 +33,13 @@ export function openRegistration(
   const { kind, endpoint } = options;
   const registrar = new Registrar(endpoint, kind === 'rbac' ? undefined : namespaces, deps);
   if (kind === 'provider-registry') return registrar;
-  if (staticGrants.length === 0)
-    return new Registrations([registrar, new AccessRegistrar(options, grants, deps)]);
-  const withCallers = new StaticRoleGrants(grants, staticGrants, namespaces);
-  const roles = new AccessRegistrar(options, withCallers, deps);
-  return new Registrations([registrar, roles], () => withCallers.close());
+  const all = staticGrants.length === 0 ? grants : new StaticRoleGrants(grants, staticGrants, namespaces);
+  return new Registrations([registrar, new AccessRegistrar(options, all, deps)]);
 }
 
 /** Several registrations as one. */
 class Registrations implements Registration {
-  constructor(
-    private readonly all: readonly Registration[],
-    private readonly closeSource?: () => void,
-  ) {}
+  constructor(private readonly all: readonly Registration[]) {}
 
   start(): void {
     for (const one of this.all) one.start();
@@ -60,7 +54,6 @@ class Registrations implements Registration {
   }
 
   async close(): Promise<void> {
-    this.closeSource?.();
     await Promise.all(this.all.map((one) => one.close()));
   }
 }
@@ -151,13 +144,12 @@ function isConflict({ namespace, body }: KubeObject): boolean {
 
 /**
  * Adds to the apps those of the system's own callers, of each user, that can pass the RBAC proxy: it refuses a call with the
- * user's token, so those that must send one get no role. A caller is there as long as its namespace is that user's.
+ * user's token, so those that must send one get no role. A caller is there as long as its namespace is that user's: the
+ * namespaces are followed for its one listener, from onChange() until that is ended.
  */
 export class StaticRoleGrants implements RoleGrants {
   private readonly statics: StaticGrants;
   private readonly owners = new Map<string, string>();
-  private readonly listeners = new Set<AppListener>();
-  private readonly unlisten: () => void;
 
   constructor(
     private readonly apps: RoleGrants,
@@ -166,7 +158,6 @@ export class StaticRoleGrants implements RoleGrants {
   ) {
     const passing = (one: StaticGrant) => !one.userTokenRequired || one.ownTokenSuffices === true;
     this.statics = new StaticGrants(grants.filter((one) => one.userFrom === 'namespace' && passing(one)));
-    this.unlisten = namespaces.listen({ changed: (namespace) => this.changed(namespace) });
   }
 
   find(user: string, app: string): InstalledApp | undefined {
@@ -181,10 +172,10 @@ export class StaticRoleGrants implements RoleGrants {
   }
 
   onChange(listener: AppListener): () => void {
-    this.listeners.add(listener);
     const unsubscribe = this.apps.onChange(listener);
+    const unlisten = this.namespaces.listen({ changed: (namespace) => this.changed(namespace, listener) });
     return () => {
-      this.listeners.delete(listener);
+      unlisten();
       unsubscribe();
     };
   }
@@ -194,12 +185,8 @@ export class StaticRoleGrants implements RoleGrants {
     return { ...status, ready: status.ready && this.namespaces.informer.listed };
   }
 
-  close(): void {
-    this.unlisten();
-  }
-
   /** A namespace that is being deleted is nobody's. */
-  private changed(namespace: string): void {
+  private changed(namespace: string, listener: AppListener): void {
     const { owner: labelled = '', isBeingDeleted = false } = this.namespaces.informer.get(namespace) ?? {};
     const owner = isBeingDeleted ? '' : labelled;
     const before = this.owners.get(namespace) ?? '';
@@ -207,8 +194,7 @@ export class StaticRoleGrants implements RoleGrants {
     if (owner === '') this.owners.delete(namespace);
     else this.owners.set(namespace, owner);
     for (const user of [before, owner])
-      for (const { app } of this.callersIn(namespace, user))
-        for (const listener of this.listeners) listener(user, app);
+      for (const { app } of this.callersIn(namespace, user)) listener(user, app);
   }
 
   private callersIn(namespace: string, user: string): readonly InstalledApp[] {

@@ -3,7 +3,7 @@ import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { GrantSource } from '../authz/grant-source';
 import { QUOTA_LIMITS } from '../errors/store-errors';
 import type { ObservedRequest, RequestObserver } from '../http/request/begin-request';
-import type { ObservedWatch, WatchObserver } from '../kubernetes/sync-errors';
+import type { ObservedWatch } from '../kubernetes/sync-errors';
 import type { LimitsObserver, RefusedFor, RequestKind, ShedFor } from '../limits/rate-limits';
 import type { RedisObserver } from '../redis/redis-client';
 import type { SecretStore } from '../secrets/secret-store';
@@ -167,8 +167,8 @@ export function dependencyMetrics(metrics: Metrics): IdentityDependencyObserver 
   return { dependencyIs: (dependency, isUp) => up.set({ dependency }, Number(isUp)) };
 }
 
-/** The watches of the API server by resource; of several on one resource, the worst counts. */
-export function watchMetrics(metrics: Metrics): WatchObserver {
+/** The watches of the API server by resource; of several on one resource, the worst counts. Returns the set that they are read from. */
+export function watchMetrics(metrics: Metrics): Set<ObservedWatch> {
   const watches = new Set<ObservedWatch>();
   const byResource = () => {
     const found = new Map<string, ObservedWatch[]>();
@@ -186,10 +186,7 @@ export function watchMetrics(metrics: Metrics): WatchObserver {
     for (const [resource, its] of byResource())
       gauge.set({ resource }, Math.max(...its.map((watch) => watch.ageMs())) / 1000);
   });
-  return {
-    watchBegins: (watch) => void watches.add(watch),
-    watchEnds: (watch) => void watches.delete(watch),
-  };
+  return watches;
 }
 
 /** Whether the replicas can reach each other through Redis, and how they obtain locks. */

@@ -8,7 +8,7 @@ import type { RequestListener } from 'node:http';
 import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { RequestObserver } from '../http/request/begin-request';
-import type { WatchObserver } from '../kubernetes/sync-errors';
+import type { ObservedWatch } from '../kubernetes/sync-errors';
 import type { LimitsObserver } from '../limits/rate-limits';
 import type { RedisObserver } from '../redis/redis-client';
 import type { CacheObserver } from '../stores/cached/cache-entries';
@@ -24,7 +24,7 @@ import { type MetricsServer, serveMetrics } from './metrics-server';
 export abstract class Telemetry {
   readonly requests?: RequestObserver | undefined;
   readonly infisical?: InfisicalObserver | undefined;
-  readonly watches?: WatchObserver | undefined;
+  readonly watches?: Set<ObservedWatch> | undefined;
   readonly dependencies?: IdentityDependencyObserver | undefined;
   readonly cache?: CacheObserver | undefined;
   readonly limits?: LimitsObserver | undefined;

@@ -154,38 +154,49 @@ describe('an index of grants', () => {
   it('keeps the workspaces of an app that it withholds, until its source is gone or put again', () => {
     index.put('a', notes([READ]), 1);
     index.put('b', { ...notes([READ]), app: 'mail' }, 2);
-    expect(index.holdersOf('alice', 'desk')).toEqual(['notes', 'mail']);
+    expect(index.holders.appsOn('alice', 'desk')).toEqual(['notes', 'mail']);
     expect(index.withhold('a', undefined)).toBe(true);
     expect(index.find('alice', 'notes')).toBeUndefined();
     expect(index.withhold('a', undefined)).toBe(false);
-    expect(index.holdersOf('alice', 'desk')).toEqual(['notes', 'mail']);
-    expect(index.sharedWorkspaces()).toEqual([{ user: 'alice', workspace: 'desk', apps: ['notes', 'mail'] }]);
+    expect(index.holders.appsOn('alice', 'desk')).toEqual(['notes', 'mail']);
+    expect(index.holders.sharedWorkspaces()).toEqual([
+      { user: 'alice', workspace: 'desk', apps: ['notes', 'mail'] },
+    ]);
     index.put('a', notes([LIST]), 1);
-    expect(index.holdersOf('alice', 'desk')).toEqual(['mail']);
+    expect(index.holders.appsOn('alice', 'desk')).toEqual(['mail']);
     index.withhold('a', undefined);
     index.remove('a');
-    expect(index.holdersOf('alice', 'notes')).toEqual([]);
+    expect(index.holders.appsOn('alice', 'notes')).toEqual([]);
   });
 
   it('withholds a source by the claim that it is given, also one that was never served', () => {
     const claim = { installed: notes([READ]), installedAtMs: 1 };
     expect(index.withhold('a', claim)).toBe(false);
-    expect(index.holdersOf('alice', 'desk')).toEqual(['notes']);
+    expect(index.holders.appsOn('alice', 'desk')).toEqual(['notes']);
     index.withhold('a', { ...claim, installed: notes([LIST]) });
-    expect([index.holdersOf('alice', 'desk'), index.holdersOf('alice', 'notes')]).toEqual([[], ['notes']]);
+    expect([index.holders.appsOn('alice', 'desk'), index.holders.appsOn('alice', 'notes')]).toEqual([
+      [],
+      ['notes'],
+    ]);
     expect(index.withhold('b', undefined)).toBe(false);
     expect(index.size).toBe(0);
   });
 
-  it('counts the changes of shared workspaces, and no others', () => {
+  it('lists the shared workspaces anew only after a change of one of them', () => {
+    const { holders } = index;
     index.put('a', notes([READ]), 1);
-    expect(index.sharingChanges).toBe(0);
+    const none = holders.sharedWorkspaces();
+    expect(none).toEqual([]);
     index.put('b', { ...notes([READ]), app: 'mail' }, 2);
-    expect(index.sharingChanges).toBe(1);
+    const shared = holders.sharedWorkspaces();
+    expect(shared).toEqual([{ user: 'alice', workspace: 'desk', apps: ['notes', 'mail'] }]);
     index.put('c', { ...notes([LIST]), app: 'chat' }, 3);
-    expect(index.sharingChanges).toBe(1);
+    expect(holders.sharedWorkspaces()).toBe(shared);
+    index.put('d', { ...notes([READ]), app: 'chess' }, 4);
+    expect(holders.sharedWorkspaces()[0]?.apps).toEqual(['notes', 'mail', 'chess']);
+    index.remove('d');
+    expect(holders.sharedWorkspaces()).toEqual(shared);
     index.remove('b');
-    expect(index.sharingChanges).toBe(2);
-    expect(index.sharedWorkspaces()).toEqual([]);
+    expect(holders.sharedWorkspaces()).toEqual([]);
   });
 });

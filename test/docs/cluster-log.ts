@@ -33,7 +33,7 @@ export async function clusterLog(): Promise<string> {
   await until('kubernetes_went_back');
   server.of('namespaces').put({ metadata: { name: 'user-system-alice' } });
   server.refusingWrites = () => ({ status: 422, reason: 'Invalid' });
-  const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+  const namespaces = new WatchedNamespaceOwners(deps);
   const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, namespaces, deps);
   registrar.start();
   await until('registration_failed');

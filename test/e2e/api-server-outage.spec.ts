@@ -1,4 +1,4 @@
-import { SyncProblems } from '../../src/kubernetes/sync-errors';
+import { type ObservedWatch, watchProblems } from '../../src/kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
@@ -26,12 +26,12 @@ describe('a service whose API server refuses it or is unavailable', () => {
     [server, time] = [await FakeApiServer.start(), new FixedMonotonicTime()];
     server.time = time;
     server.of('applicationpermissions').put(permissionOf(OTMOICLP, 'otmoiclp'));
-    const watches = new SyncProblems();
-    const deps = { ...informerDepsOf(server, time), watches, maxAgeMs: 600_000 };
+    const watches = new Set<ObservedWatch>();
+    const deps = { ...informerDepsOf(server, time), watches };
     ({ logged } = deps);
     const grantSource = await openPermissions(deps);
-    const owners = new WatchedNamespaceOwners(deps, 600_000);
-    const problems = () => watches.sentences();
+    const owners = new WatchedNamespaceOwners(deps);
+    const problems = () => watchProblems(watches);
     service = await startService({ clock, store: new MemorySecretStore(), grantSource, problems });
     await eventually(() => expect(server.watches.size).toBe(2));
     close = async () => {

@@ -60,10 +60,10 @@ describe('the ApplicationPermissions of a cluster', () => {
     await server.stop();
   });
 
-  const open = async (time: MonotonicTime, maxAgeMs?: number): Promise<KubernetesGrantSource> => {
-    const deps = informerDepsOf(server, time);
+  const open = async (time: MonotonicTime, maxAgeMs = 600_000): Promise<KubernetesGrantSource> => {
+    const deps = { ...informerDepsOf(server, time), maxAgeMs };
     logged = deps.logged;
-    const source = await openPermissions(deps, maxAgeMs);
+    const source = await openPermissions(deps);
     sources.push(source);
     return source;
   };

@@ -24,8 +24,6 @@ import {
   OWN_NAMESPACE,
 } from '../support/manifest-config-map';
 
-const MAX_AGE_MS = 600_000;
-
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
@@ -40,9 +38,9 @@ async function openSource(
   time: MonotonicTime = new SystemMonotonicTime(),
 ) {
   const deps = informerDepsOf(server, time);
-  const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
+  const owners = new WatchedNamespaceOwners(deps);
   const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
-  const source = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [
+  const source = await KubernetesGrantSource.open(deps, [
     manifestFeed({ owners, approvals, reservedWorkspaces: new Set(reserved) }),
   ]);
   return {

@@ -36,7 +36,7 @@ describeGrantSource('the ApplicationPermissions beside ApplicationManagers', {
     const permissions = server.of('applicationpermissions');
     for (const [index, app] of apps.entries()) permissions.put(permissionOf(app, `app-${index}`));
     const deps = informerDepsOf(server, new SystemMonotonicTime());
-    const source = await KubernetesGrantSource.open(deps, 600_000, [olaresFeed(PERMISSIONS)]);
+    const source = await KubernetesGrantSource.open(deps, [olaresFeed(PERMISSIONS)]);
     return {
       source,
       install: async (installed) => {
@@ -83,7 +83,7 @@ describe('what Olares itself writes', () => {
   ): Promise<KubernetesGrantSource> => {
     const deps = informerDepsOf(server, new SystemMonotonicTime());
     logged = deps.logged;
-    source = await KubernetesGrantSource.open(deps, 600_000, [olaresFeed(options), ...others]);
+    source = await KubernetesGrantSource.open(deps, [olaresFeed(options), ...others]);
     return source;
   };
   const install = (app = NOTES) => server.of('applicationpermissions').put(permissionOf(app, app.app));
@@ -313,7 +313,7 @@ describe('what Olares itself writes', () => {
       const deps = informerDepsOf(server, new SystemMonotonicTime());
       const watch = (): Promise<never> => Promise.reject(new KubernetesFailure('Forbidden', 403));
       const api = { send: deps.api.send.bind(deps.api), watch } as unknown as typeof deps.api;
-      source = await KubernetesGrantSource.open({ ...deps, api }, 600_000, [olaresFeed(PERMISSIONS)]);
+      source = await KubernetesGrantSource.open({ ...deps, api }, [olaresFeed(PERMISSIONS)]);
       await eventually(() => expect(source.find('alice', 'notes')).toBeDefined());
       await eventually(() => expect(source.status().ready).toBe(true));
     }, 60_000);
@@ -340,7 +340,7 @@ describe('what Olares itself writes', () => {
           return deps.api.send(call);
         };
         const api = { send, watch: deps.api.watch.bind(deps.api) } as typeof deps.api;
-        source = await KubernetesGrantSource.open({ ...deps, api }, 600_000, [olaresFeed(PERMISSIONS)]);
+        source = await KubernetesGrantSource.open({ ...deps, api }, [olaresFeed(PERMISSIONS)]);
         let wasServed = false;
         await eventually(() => {
           if (source.status().ready && source.find('alice', 'notes') !== undefined) wasServed = true;

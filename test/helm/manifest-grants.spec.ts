@@ -29,10 +29,10 @@ async function grantedBy(maps: readonly KubeManifest[]) {
   server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
   for (const map of maps) server.of('configmaps').put(map as never);
   const deps = informerDepsOf(server, new SystemMonotonicTime());
-  const owners = new WatchedNamespaceOwners(deps, 60_000);
+  const owners = new WatchedNamespaceOwners(deps);
   const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
   const feed = manifestFeed({ owners, approvals, reservedWorkspaces: new Set() });
-  const source = await KubernetesGrantSource.open(deps, 60_000, [feed]);
+  const source = await KubernetesGrantSource.open(deps, [feed]);
   const { grants, pending = new Set() } = source.find('alice', 'notes') ?? {};
   const { problems } = source.status();
   await source.close();

@@ -25,29 +25,29 @@ describe('the proof of a peer', () => {
   });
 
   const open = (...trusted: readonly ServiceAccountName[]): Promise<ClusterPeerVerifier> =>
-    openWith({ trusted });
+    openWith({ trustedServiceAccounts: trusted });
   const openWith = async (
-    options: Partial<ConstructorParameters<typeof ClusterPeerVerifier>[1]>,
+    some: Partial<ConstructorParameters<typeof ClusterPeerVerifier>[1]>,
   ): Promise<ClusterPeerVerifier> => {
+    const options = {
+      trustedServiceAccounts: [],
+      systemEventServiceAccounts: [],
+      settingsServiceAccounts: [],
+      staticGrants: [],
+      systemServerProof: 'address' as const,
+      ...some,
+    };
     const deps = informerDepsOf(server, time);
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
-    const proof = new ClusterPeerVerifier(
-      reviewer,
-      {
-        trusted: [],
-        eventSenders: [],
-        settings: [],
-        statics: [],
-        systemServerProof: 'address',
-        maxAgeMs: 600_000,
-        ...options,
-      },
-      deps,
-    );
+    const proof = new ClusterPeerVerifier(reviewer, options, deps);
     opened.push(proof);
-    const accounts = ['trusted', 'eventSenders', 'settings', 'statics'] as const;
-    const namespaces = accounts.flatMap((name) => (options[name] ?? []).map(({ namespace }) => namespace));
-    const watched = 1 + new Set(namespaces).size;
+    const accounts = [
+      ...options.trustedServiceAccounts,
+      ...options.systemEventServiceAccounts,
+      ...options.settingsServiceAccounts,
+      ...options.staticGrants.map(({ account }) => account),
+    ];
+    const watched = 1 + new Set(accounts.map(({ namespace }) => namespace)).size;
     await eventually(() => expect(server.watches.size).toBe(watched));
     return proof;
   };
@@ -174,10 +174,10 @@ describe('the proof of a peer', () => {
       });
       const all = [ACCOUNT];
       return openWith({
-        trusted: all,
-        eventSenders: all,
-        settings: all,
-        statics: all,
+        trustedServiceAccounts: all,
+        systemEventServiceAccounts: all,
+        settingsServiceAccounts: all,
+        staticGrants: all.map((account) => ({ account })),
         systemServerProof: 'off',
       });
     };
@@ -213,7 +213,9 @@ describe('the proof of a peer', () => {
         spec: { serviceAccountName: 'system-frontend' },
       });
     }
-    await openWith({ settings: [{ namespace: 'user-space-<user>', name: 'system-frontend' }] });
+    await openWith({
+      settingsServiceAccounts: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
+    });
     for (const path of ['/apis/discovery.k8s.io/v1/endpointslices', '/api/v1/pods']) {
       const limits = server.requests
         .filter((request) => request.path === path && request.query.get('watch') === null)

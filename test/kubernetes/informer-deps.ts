@@ -1,7 +1,7 @@
 import type { MonotonicTime } from '../../src/time/clock';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { Informer, type InformerDeps } from '../../src/kubernetes/informer';
-import type { WatchObserver } from '../../src/kubernetes/sync-errors';
+import type { ObservedWatch } from '../../src/kubernetes/sync-errors';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {
@@ -25,6 +25,7 @@ export function informerDepsOf(
     time,
     log: (level, event, fields = {}) => logged.push({ level, event, ...fields }),
     random: () => 1,
+    maxAgeMs: 600_000,
     logged,
   };
 }
@@ -37,7 +38,7 @@ export class WatchedNamespaces {
   readonly informer: Informer<unknown>;
   readonly logged: Logged[];
 
-  constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver, maxAgeMs?: number) {
+  constructor(server: FakeApiServer, time: MonotonicTime, watches?: Set<ObservedWatch>, maxAgeMs?: number) {
     const deps = informerDepsOf(server, time);
     this.logged = deps.logged;
     this.informer = new Informer<unknown>(

@@ -46,15 +46,14 @@ describe('in a cluster', () => {
       const opened = new ClusterPeerVerifier(
         new TokenReviewer(deps.api, AUDIENCE, clock, time),
         {
-          trusted: [PROXY],
-          eventSenders: [SENDER],
-          settings: [
+          trustedServiceAccounts: [PROXY],
+          systemEventServiceAccounts: [SENDER],
+          settingsServiceAccounts: [
             { namespace: 'user-space-<user>', name: 'system-frontend' },
             { namespace: 'user-space-carol', name: 'her-settings' },
           ],
-          statics: [],
+          staticGrants: [],
           systemServerProof: 'address',
-          maxAgeMs: 600_000,
         },
         deps,
       );

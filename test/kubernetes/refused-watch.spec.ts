@@ -1,4 +1,4 @@
-import { SyncProblems } from '../../src/kubernetes/sync-errors';
+import { type ObservedWatch, watchProblems } from '../../src/kubernetes/sync-errors';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -20,14 +20,14 @@ describe('an informer whose watch is refused while lists are answered', () => {
   let server: FakeApiServer;
   let time: FixedMonotonicTime;
   let mirror: WatchedNamespaces;
-  let problems: SyncProblems;
+  let watches: Set<ObservedWatch>;
 
   beforeEach(async () => {
     server = await FakeApiServer.start();
     server.of('namespaces').put(namespace('a', 'alice'));
     time = new FixedMonotonicTime();
-    problems = new SyncProblems();
-    mirror = new WatchedNamespaces(server, time, problems);
+    watches = new Set();
+    mirror = new WatchedNamespaces(server, time, watches);
   });
   afterEach(async () => {
     await mirror.informer.stop();
@@ -55,7 +55,7 @@ describe('an informer whose watch is refused while lists are answered', () => {
   it('is not up, whatever the lists return, and readiness says so without naming a namespace', async () => {
     await refusedFromTheStart();
     expect(mirror.informer.up).toBe(false);
-    expect(problems.sentences()).toEqual([
+    expect(watchProblems(watches)).toEqual([
       'The Kubernetes API refuses to let us watch namespaces (403 Forbidden): changes are learnt from lists, some seconds late.',
     ]);
     expect(mirror.logged).toEqual([
@@ -68,7 +68,7 @@ describe('an informer whose watch is refused while lists are answered', () => {
     server.refusingWatches = undefined;
     await pass(time, 20, () => server.watches.size === 1);
     server.bookmark();
-    await eventually(() => expect(problems.sentences()).toEqual([]));
+    await eventually(() => expect(watchProblems(watches)).toEqual([]));
     expect(mirror.informer.up).toBe(true);
     server.of('namespaces').delete(undefined, 'a');
     await eventually(() => expect(mirror.events).toContain('removed a'));
@@ -89,11 +89,11 @@ describe('an informer whose watch is refused while lists are answered', () => {
       server.failing = { status, reason };
       await pass(time, 60);
       expect(mirror.informer.ageMs()).toBeGreaterThan(40_000);
-      expect(problems.sentences()).toEqual([expect.stringMatching(sentence)]);
+      expect(watchProblems(watches)).toEqual([expect.stringMatching(sentence)]);
       server.failing = undefined;
       await pass(time, 20);
       await eventually(() =>
-        expect(problems.sentences()).toEqual([expect.stringMatching(/changes are learnt from lists/)]),
+        expect(watchProblems(watches)).toEqual([expect.stringMatching(/changes are learnt from lists/)]),
       );
     },
   );
@@ -101,19 +101,19 @@ describe('an informer whose watch is refused while lists are answered', () => {
   it('becomes outdated where nobody answers, and readiness says so once for all resources', async () => {
     const pods = new Informer(
       { path: '/api/v1/pods', read: () => 1 },
-      { ...informerDepsOf(server, time), watches: problems },
+      { ...informerDepsOf(server, time), watches },
     );
     mirror.informer.start();
     pods.start();
     await eventually(() => expect(server.watches.size).toBe(2));
     await server.stop();
     await pass(time, 10);
-    expect(problems.sentences()).toEqual([
+    expect(watchProblems(watches)).toEqual([
       'The Kubernetes API does not answer (ECONNREFUSED): what is known of the cluster grows old and counts for GRANTS_MAX_AGE_S at most.',
     ]);
     await server.listen();
     await pass(time, 5);
-    await eventually(() => expect(problems.sentences()).toEqual([]));
+    await eventually(() => expect(watchProblems(watches)).toEqual([]));
     await pods.stop();
   });
 
@@ -123,6 +123,6 @@ describe('an informer whose watch is refused while lists are answered', () => {
     server.refusingWatches = { status: 503, reason: 'ServiceUnavailable' };
     server.dropConnections();
     await pass(time, 1);
-    expect(problems.sentences()).toEqual([]);
+    expect(watchProblems(watches)).toEqual([]);
   });
 });

@@ -57,7 +57,7 @@ describe('an API server whose etcd was restored from a snapshot', () => {
   /** What it told since the snapshot ought to be forgotten: ten objects and ten revisions. */
   const goOn = async () => {
     for (let index = 0; index < 10; index++) put(`later-${index}`, 'carol');
-    await eventually(() => expect(mirror.informer.size).toBe(12));
+    await eventually(() => expect([...mirror.informer.keys()]).toHaveLength(12));
   };
   const watches = () => expect(server.watches.size).toBe(1);
   const endWatches = () => {
@@ -136,8 +136,8 @@ describe('an API server whose etcd was restored from a snapshot', () => {
     await goOn();
     server.restore();
     for (const watch of server.watches) watch.line(JSON.stringify(bookmarkOf(3)));
-    await pass(time, 2, () => mirror.informer.size === 0);
-    await eventually(() => expect(mirror.informer.size).toBe(0));
+    await pass(time, 2, () => [...mirror.informer.keys()].length === 0);
+    await eventually(() => expect([...mirror.informer.keys()]).toEqual([]));
   });
 
   it.each(['bookmark', 'event'])('is not believed in a %s of a revision before ours', async (what) => {
@@ -201,7 +201,7 @@ describe('an API server whose etcd was restored from a snapshot', () => {
     put('user-system-alice', 'alice');
     const snapshot = server.snapshot();
     const deps = informerDepsOf(server, time);
-    const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+    const namespaces = new WatchedNamespaceOwners(deps);
     const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, namespaces, deps);
     registrar.start();
     stops.push(

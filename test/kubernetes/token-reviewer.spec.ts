@@ -22,7 +22,7 @@ describe('the identity of a pod', () => {
     clock = new FixedClock();
     time = new FixedMonotonicTime();
     const deps = informerDepsOf(server, time);
-    owners = new WatchedNamespaceOwners(deps, 600_000);
+    owners = new WatchedNamespaceOwners(deps);
     pods = new ServiceAccountAuthenticator(new TokenReviewer(deps.api, AUDIENCE, clock, time), owners);
     owned('notes-alice', 'alice');
     await eventually(() => expect(server.watches.size).toBe(1));

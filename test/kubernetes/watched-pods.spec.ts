@@ -47,7 +47,13 @@ describe('a peer that is verified by the address of its pod', () => {
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
     const proof = new ClusterPeerVerifier(
       reviewer,
-      { trusted, eventSenders, settings, statics: [], systemServerProof: 'address', maxAgeMs: 600_000 },
+      {
+        trustedServiceAccounts: trusted,
+        systemEventServiceAccounts: eventSenders,
+        settingsServiceAccounts: settings,
+        staticGrants: [],
+        systemServerProof: 'address',
+      },
       deps,
     );
     opened.push(proof);
@@ -142,7 +148,7 @@ describe('a peer that is verified by the address of its pod', () => {
   });
 
   it('follows pods that are created, changed and deleted', async () => {
-    const pods = new WatchedPods([PROXY], 600_000, informerDepsOf(server, time));
+    const pods = new WatchedPods([PROXY], informerDepsOf(server, time));
     opened.push(pods);
     await eventually(() => expect(server.watches.size).toBe(1));
     const found = (address: string, expected: unknown) =>

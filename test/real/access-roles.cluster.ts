@@ -53,7 +53,7 @@ export function describeAccessRoles(): void {
       const app = { user: 'osp-user', app: 'osp-notes', namespace: 'osp-notes-osp-user' };
       const grants = new FixedGrantSource([{ ...app, ops: ['RetrieveSecret?workspace=osp-notes'] }]);
       const endpoint = { service: 'vault', namespace: NAMESPACE, port: 8080 };
-      const deps = { api: await apiAs(NAMESPACE, 'vault'), time, log: () => undefined };
+      const deps = { api: await apiAs(NAMESPACE, 'vault'), time, log: () => undefined, maxAgeMs: 600_000 };
       const registrar = new AccessRegistrar({ endpoint, providerName: 'secret-provider' }, grants, deps);
       registrar.start();
       try {

@@ -47,7 +47,7 @@ describeGrantSource('the ApplicationPermissions of a real cluster', {
   inForceWithinMs: 2000,
   open: async (apps) => {
     await install(apps);
-    const source = await openPermissions({ api, time, log: () => undefined });
+    const source = await openPermissions({ api, time, log: () => undefined, maxAgeMs: 600_000 });
     return { source, install, dispose: () => source.close() };
   },
 });
@@ -96,11 +96,11 @@ describeGrantSource('the manifests of a real cluster', {
   hasKeys: false,
   open: async (apps) => {
     await bringManifests(apps);
-    const deps = { api, time, log: () => undefined };
-    const owners = new WatchedNamespaceOwners(deps, 600_000);
+    const deps = { api, time, log: () => undefined, maxAgeMs: 600_000 };
+    const owners = new WatchedNamespaceOwners(deps);
     const approvals = new WatchedGrantApprovals(APPROVALS, deps);
     const feeds = [manifestFeed({ owners, approvals, reservedWorkspaces: new Set() })];
-    const source = await KubernetesGrantSource.open(deps, 600_000, feeds);
+    const source = await KubernetesGrantSource.open(deps, feeds);
     const dispose = async () => {
       await source.close();
       await owners.close();

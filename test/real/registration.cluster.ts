@@ -18,8 +18,8 @@ export function describeRegistration(): void {
       await makeNamespace('osp-service');
       await makeNamespace(NAMESPACE);
       const endpoint = { service: 'secrets', namespace: 'osp-service', port: 8080 };
-      const deps = { api, time, log: () => undefined };
-      const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+      const deps = { api, time, log: () => undefined, maxAgeMs: 600_000 };
+      const namespaces = new WatchedNamespaceOwners(deps);
       const registrar = new Registrar(endpoint, namespaces, deps);
       registrar.start();
       const provider = async () => (await send('GET', PROVIDER)) as Registered;

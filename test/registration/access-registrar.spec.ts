@@ -373,14 +373,11 @@ describe('the roles of the RBAC proxy', () => {
     let close: () => Promise<void>;
     const start = (...statics: readonly StaticGrant[]) => {
       const deps = informerDepsOf(server, new SystemMonotonicTime());
-      const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+      const namespaces = new WatchedNamespaceOwners(deps);
       const source = new StaticRoleGrants(grants, statics, namespaces);
       const registrar = new AccessRegistrar(OPTIONS, source, deps);
       registrars.push(registrar);
-      close = async () => {
-        source.close();
-        await namespaces.close();
-      };
+      close = () => namespaces.close();
       registrar.start();
     };
     afterEach(() => close());

@@ -25,7 +25,7 @@ describe('the registration as provider', () => {
 
   const open = (time: MonotonicTime = new SystemMonotonicTime()): readonly Logged[] => {
     const deps = informerDepsOf(server, time);
-    const owners = new WatchedNamespaceOwners(deps, 600_000);
+    const owners = new WatchedNamespaceOwners(deps);
     namespaces.push(owners);
     registrars.push(new Registrar(ENDPOINT, owners, deps));
     registrars.at(-1)?.start();

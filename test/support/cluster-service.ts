@@ -37,7 +37,6 @@ export const PROXY_REQUEST = {
 
 export const TRUSTED_PROXY = { namespace: 'os-framework', name: 'proxy' };
 
-const MAX_AGE_MS = 600_000;
 const ops = (workspace: string) => [`ListSecret?workspace=${workspace}`];
 /** Two apps whose namespaces would have the same name. */
 export const MAIL = { app: 'mail', user: 'a-b', appKey: 'k-1', appSecret: 's-1', ops: ops('mail-of-a-b') };
@@ -82,25 +81,24 @@ export class ClusterService {
     fill(server);
     const deps = informerDepsOf(server, one.time);
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, one.time);
-    const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
+    const owners = new WatchedNamespaceOwners(deps);
     const { grants } = settings;
-    const statics = grants?.kind === 'kubernetes' ? grants.staticGrants.map(({ account }) => account) : [];
+    const staticGrants = grants?.kind === 'kubernetes' ? grants.staticGrants : [];
     const options = {
-      statics,
-      trusted: [TRUSTED_PROXY],
-      eventSenders: grants?.kind === 'kubernetes' ? grants.systemEventServiceAccounts : [],
-      settings: settingsApp,
+      staticGrants,
+      trustedServiceAccounts: [TRUSTED_PROXY],
+      systemEventServiceAccounts: grants?.kind === 'kubernetes' ? grants.systemEventServiceAccounts : [],
+      settingsServiceAccounts: settingsApp,
       systemServerProof,
-      maxAgeMs: MAX_AGE_MS,
     };
     const peerVerifier = new ClusterPeerVerifier(reviewer, options, deps);
-    const grantSource = await openPermissions(deps, MAX_AGE_MS);
+    const grantSource = await openPermissions(deps);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
     const adapters = { clock, store, grantSource, peerVerifier, serviceAccounts, ...more };
     one.service = await startService(adapters, settings);
     await eventually(() => {
-      if (server.watches.size !== 4 + settingsApp.length + statics.length)
+      if (server.watches.size !== 4 + settingsApp.length + staticGrants.length)
         throw new Error(`${server.watches.size} watches`);
     });
     one.stops.push(

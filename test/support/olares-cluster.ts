@@ -20,7 +20,6 @@ import { startService, type Service } from './service';
 import { AUDIENCE, podToken } from './service-account-tokens';
 import { USER_TOKEN_SECRET } from './tokens';
 
-const MAX_AGE_MS = 600_000;
 const ENDPOINT = { service: 'vault', namespace: OWN_NAMESPACE, port: 8080 };
 const PROXY_ADDRESS = '127.0.0.2';
 
@@ -54,15 +53,20 @@ export class OlaresCluster {
     const one = new OlaresCluster(server);
     const deps = informerDepsOf(server, one.time);
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, deps.time);
-    const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
+    const owners = new WatchedNamespaceOwners(deps);
     const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
-    const nobody = { trusted: [], eventSenders: [], settings: [], statics: [] };
     const peerVerifier = new ClusterPeerVerifier(
       reviewer,
-      { ...nobody, systemServerProof: 'off', maxAgeMs: MAX_AGE_MS },
+      {
+        trustedServiceAccounts: [],
+        systemEventServiceAccounts: [],
+        settingsServiceAccounts: [],
+        staticGrants: [],
+        systemServerProof: 'off',
+      },
       deps,
     );
-    const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [
+    const grantSource = await KubernetesGrantSource.open(deps, [
       manifestFeed({ owners, approvals, reservedWorkspaces: new Set() }),
     ]);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);

@@ -29,6 +29,6 @@ export const permissionsAlone: OpenGrantFeed = (deps, observerOf) => {
   return new PermissionFeed(options, deps);
 };
 
-export function openPermissions(deps: InformerDeps, maxAgeMs = 600_000): Promise<KubernetesGrantSource> {
-  return KubernetesGrantSource.open(deps, maxAgeMs, [permissionsAlone]);
+export function openPermissions(deps: InformerDeps): Promise<KubernetesGrantSource> {
+  return KubernetesGrantSource.open(deps, [permissionsAlone]);
 }

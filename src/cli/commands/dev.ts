@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
-import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-groups';
+import { LIMIT_DEFINITIONS } from '../../config/setting-groups';
 import type { Settings } from '../../config/settings';
 import { EmbeddedStoreUnusable, UsageError, type UnusableReason } from '../../errors/operator-errors';
 import { CommandFailure, printable } from '../console';
@@ -151,7 +151,7 @@ const FILE_OF_STORE =
 /** A shell that has the settings of a real installation must not lead to its Infisical or Redis. */
 function settingsThatCount(env: EnvironmentVariables): EnvironmentVariables {
   const own = ['LOG_LEVEL', 'LOG_FORMAT', 'RESPONSE_STYLE', 'WORKSPACE_SHARING', 'USER_TOKEN_REQUIRED'];
-  const names = [...own, ...Object.keys(LIMIT_DEFINITIONS), ...Object.keys(QUOTA_DEFINITIONS)];
+  const names = [...own, ...Object.keys(LIMIT_DEFINITIONS)];
   return Object.fromEntries(names.map((name) => [name, env[name]]));
 }
 

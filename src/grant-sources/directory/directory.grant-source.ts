@@ -79,7 +79,7 @@ export class DirectoryGrantSource extends GrantSource {
       if (installed) this.index.put(source, installed, installedAtMs, '', statements);
     }
     this.problems = [...problems, ...this.index.problems()];
-    this.log.sharing(this.index.sharedWorkspaces(), before.sharedWorkspaces());
+    this.log.sharing(this.sharedWorkspaces(), before.holders.sharedWorkspaces());
     this.log.read(folders, this.folders);
     this.folders = folders;
     this.publish({ ready: true, installedApps: this.index.size, problems: this.problems });

@@ -80,33 +80,29 @@ export class KubernetesGrantSource extends GrantSource {
   private readonly log: GrantLog;
   private logged = this.current;
   private loggedShared: readonly SharedWorkspace[] = [];
-  private loggedSharingChanges = 0;
   private isStatusDirty = false;
   private isLoggedUnavailable = false;
 
   private constructor(
     private readonly deps: InformerDeps,
-    private readonly maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
     private readonly otherSourceNames: readonly string[],
   ) {
     super();
     this.log = new GrantLog(deps.log);
-    this.feeds = feeds.map((open) => open({ ...deps, maxAgeMs }, (kind) => this.observerOf(kind)));
+    this.feeds = feeds.map((open) => open(deps, (kind) => this.observerOf(kind)));
   }
 
   /**
    * Resolves with the first full lists, or without them if the API server refuses or is slow.
-   * @param maxAgeMs older grants are not used for decisions
    * @param otherSourceNames what else states grants, for the status
    */
   static async open(
     deps: InformerDeps,
-    maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
     otherSourceNames: readonly string[] = [],
   ): Promise<KubernetesGrantSource> {
-    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds, otherSourceNames);
+    const source = new KubernetesGrantSource(deps, feeds, otherSourceNames);
     for (const feed of source.feeds) feed.start();
     const waitLimit = new AbortController();
     await Promise.race([
@@ -164,8 +160,9 @@ export class KubernetesGrantSource extends GrantSource {
   private unavailableBecause(): string | undefined {
     const missing = this.feeds.find(({ listed }) => !listed);
     if (missing !== undefined) return `the ${missing.name} were not listed yet`;
-    if (this.ageMs() <= this.maxAgeMs) return undefined;
-    return `the grants were last confirmed more than ${Math.round(this.maxAgeMs / 1000)} s ago`;
+    const { maxAgeMs } = this.deps;
+    if (this.ageMs() <= maxAgeMs) return undefined;
+    return `the grants were last confirmed more than ${Math.round(maxAgeMs / 1000)} s ago`;
   }
 
   /** Logs that every request is refused from now on, or no longer; a start that succeeds is not logged. */
@@ -225,9 +222,8 @@ export class KubernetesGrantSource extends GrantSource {
 
   /** Compares only after a change: with 50,000 shared workspaces a comparison for each event would block the event loop. */
   private logSharing(): void {
-    if (this.index.sharingChanges === this.loggedSharingChanges) return;
-    this.loggedSharingChanges = this.index.sharingChanges;
     const shared = this.sharedWorkspaces();
+    if (shared === this.loggedShared) return;
     this.log.sharing(shared, this.loggedShared);
     this.loggedShared = shared;
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Manifest, parseManifest } from '../../authz/manifest';
 import type { Refusal } from '../../authz/plain-yaml';
@@ -30,9 +30,7 @@ export class ManifestObject {
     this.createdAtMs = createdAtMs(object);
     this.isBeingDeleted = isBeingDeleted(object);
     const text = ownField(object.body['data'], DATA_KEY);
-    this.digest = createHash('sha256')
-      .update(JSON.stringify([text]))
-      .digest('base64');
+    this.digest = hash('sha256', JSON.stringify([text]), 'base64');
     if (typeof text !== 'string') this.#manifest = { refused: `data has no ${DATA_KEY}`, line: 1 };
     else if (Buffer.byteLength(text) > MAX_BYTES)
       this.#manifest = { refused: `larger than ${MAX_BYTES} bytes`, line: 1 };

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type CanActivate, type ExecutionContext, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { LRUCache } from 'lru-cache';
@@ -165,9 +165,7 @@ function credentialsKeyOf(request: ProviderRequest, kind: RequestKind): string {
   // Without a credential of its own an app is known by its address, and several may send the same user's token.
   const hasOwn = APP_CREDENTIALS.some((name) => request.headersDistinct[name] !== undefined);
   const address = hasOwn ? undefined : request.socket.remoteAddress;
-  return createHash('sha256')
-    .update(JSON.stringify([kind, calledBy, headers, address]))
-    .digest('base64');
+  return hash('sha256', JSON.stringify([kind, calledBy, headers, address]), 'base64');
 }
 
 /**
