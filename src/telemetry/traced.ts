@@ -15,9 +15,8 @@ import type { Precondition, Secret, SecretScope, CallContext } from '../secrets/
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
 export interface Spans {
-  /** Does the work within a span; outside of a traced request, without one. */
-  during<T>(name: string, work: () => Promise<T>): Promise<T>;
-  duringSync<T>(name: string, work: () => T): T;
+  /** Does the work within a span, which ends when its promise does, if it returns one; outside of a traced request, without one. */
+  during<T>(name: string, work: () => T): T;
 }
 
 /** Records each authorisation as a span. */
@@ -32,7 +31,7 @@ export class TracedGrantsService extends GrantsService {
   }
 
   override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedWorkspace {
-    return this.spans.duringSync('authorise', () => super.authorize(caller, operation, workspace));
+    return this.spans.during('authorise', () => super.authorize(caller, operation, workspace));
   }
 }
 

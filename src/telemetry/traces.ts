@@ -75,28 +75,24 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     };
   }
 
-  async during<T>(name: string, work: () => Promise<T>): Promise<T> {
+  during<T>(name: string, work: () => T): T {
     const begun = this.begin(name, SpanKind.INTERNAL);
     if (begun === undefined) return work();
+    const { span, within } = begun;
+    let result: T;
     try {
-      const result = await this.context.run(begun.within, work);
-      end(begun.span, false);
-      return result;
+      result = this.context.run(within, work);
     } catch (error: unknown) {
-      throw failed(begun.span, error);
+      fail(span, error);
+      throw error;
     }
-  }
-
-  duringSync<T>(name: string, work: () => T): T {
-    const begun = this.begin(name, SpanKind.INTERNAL);
-    if (begun === undefined) return work();
-    try {
-      const result = this.context.run(begun.within, work);
-      end(begun.span, false);
-      return result;
-    } catch (error: unknown) {
-      throw failed(begun.span, error);
-    }
+    if (result instanceof Promise)
+      result.then(
+        () => end(span, false),
+        (error: unknown) => fail(span, error),
+      );
+    else end(span, false);
+    return result;
   }
 
   opened(figures: InfisicalFigures): void {
@@ -145,11 +141,10 @@ function end(span: Span, isFailure: boolean): void {
 }
 
 /** Ends a span with the reason of an error, which is one of a list, and without its message, which may name anything. */
-function failed(span: Span, error: unknown): unknown {
+function fail(span: Span, error: unknown): void {
   const { reason, status } = error instanceof DomainError ? error : { reason: 'INTERNAL', status: 500 };
   span.setAttribute('osp.reason', reason);
   end(span, status >= 500);
-  return error;
 }
 
 /** For one export, including its retries. */

@@ -18,11 +18,15 @@ export class HeldResources extends Telemetry {
   }
 
   override readonly spans: Spans = {
-    during: async (_name, work) => {
-      this.#spans += 1;
-      return work().finally(() => (this.#spans -= 1));
+    during: (_name, work) => {
+      const result = work();
+      if (result instanceof Promise) {
+        const ended = (): number => (this.#spans -= 1);
+        this.#spans += 1;
+        result.then(ended, ended);
+      }
+      return result;
     },
-    duringSync: (_name, work) => work(),
   };
 
   override readonly limits: LimitsObserver = {
