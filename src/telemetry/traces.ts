@@ -45,6 +45,12 @@ interface TraceOptions {
   readonly share: number;
 }
 
+/** The metrics, which are told of all that the traces are told of. They only count: their requests run as they are, and their calls add no headers. */
+interface Counting {
+  readonly requests?: RequestObserver | undefined;
+  readonly infisical?: InfisicalObserver | undefined;
+}
+
 /**
  * Traces by OpenTelemetry, without the library's globals and patches: the context of a request is stored here. Spans are
  * made in memory and exported in the background, so that a slow collector delays no request.
@@ -56,7 +62,11 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
   private readonly tracer: Tracer;
   private figures: InfisicalFigures | undefined;
 
-  constructor(options: TraceOptions, log: LogEvent) {
+  constructor(
+    options: TraceOptions,
+    log: LogEvent,
+    private readonly metrics: Counting = {},
+  ) {
     this.provider = traceProvider(options, log);
     this.tracer = this.provider.getTracer('olares-secret-provider');
   }
@@ -64,9 +74,12 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
   requestArrives(headers: IncomingHttpHeaders): ObservedRequest {
     const parent = this.propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
     const span = this.tracer.startSpan('other', { kind: SpanKind.SERVER }, parent);
+    const counted = this.metrics.requests?.requestArrives(headers);
     return {
       run: (proceed) => this.context.run(trace.setSpan(parent, span), proceed),
-      ended: ({ op, code, reason }: EndedRequest) => {
+      ended: (how: EndedRequest) => {
+        const { op, code, reason } = how;
+        counted?.ended(how);
         span.updateName(op);
         span.setAttributes({ 'osp.op': op, 'http.response.status_code': code });
         if (reason !== undefined) span.setAttribute('osp.reason', reason);
@@ -97,20 +110,24 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
 
   opened(figures: InfisicalFigures): void {
     this.figures = figures;
+    this.metrics.infisical?.opened(figures);
   }
 
-  callBegins({ method, pathTemplate }: ObservedCall): CallUnderWay {
+  callBegins(call: ObservedCall): CallUnderWay {
+    const { method, pathTemplate } = call;
+    const counted = this.metrics.infisical?.callBegins(call);
     const begun = this.begin(`${method} ${pathTemplate}`, SpanKind.CLIENT, {
       'http.request.method': method,
       'url.template': pathTemplate,
       'osp.api_version': this.figures?.apiVersion() ?? 'unknown',
     });
-    if (begun === undefined) return { headers: {}, ended: () => undefined };
+    if (begun === undefined) return counted ?? { headers: {}, ended: () => undefined };
     const headers: Record<string, string> = {};
     this.propagator.inject(begun.within, headers, defaultTextMapSetter);
     return {
       headers,
       ended: (outcome, status) => {
+        counted?.ended(outcome, status);
         begun.span.setAttribute('osp.outcome', outcome);
         if (status !== undefined) begun.span.setAttribute('http.response.status_code', status);
         end(begun.span, outcome !== 'ok');
@@ -118,9 +135,13 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     };
   }
 
-  waitedForPermit(): void {}
+  waitedForPermit(waitedMs: number): void {
+    this.metrics.infisical?.waitedForPermit(waitedMs);
+  }
 
-  permitRefused(): void {}
+  permitRefused(): void {
+    this.metrics.infisical?.permitRefused();
+  }
 
   /** Exports the remaining spans, within the time-out. */
   async close(): Promise<void> {
