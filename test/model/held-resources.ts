@@ -20,12 +20,9 @@ export class HeldResources extends Telemetry {
   override readonly spans: Spans = {
     during: (_name, work) => {
       const result = work();
-      if (result instanceof Promise) {
-        const ended = (): number => (this.#spans -= 1);
-        this.#spans += 1;
-        result.then(ended, ended);
-      }
-      return result;
+      if (!(result instanceof Promise)) return result;
+      this.#spans += 1;
+      return result.finally(() => (this.#spans -= 1)) as typeof result;
     },
   };
 
