@@ -230,7 +230,7 @@ function opNear(op: string, app: string): string | undefined {
 }
 
 /** Returns how many characters must be added, removed or replaced to make one text of the other. */
-function editDistance(from: string, to: string): number {
+export function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, at) => at);
   for (let at = 0; at < from.length; at++) {
     const next = [at + 1];

@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { AuditChain } from '../audit/audit-chain';
 import { type AuditFault, linesOf, verifyAuditFiles } from '../audit/audit-files';
+import type { AuditRecord } from '../audit/audit-sink';
 import { MIN_KEY_BYTES, readKeyFile } from '../config/environment-reader';
 import {
   FollowedFile,
@@ -178,24 +179,15 @@ async function verifyValue([seq = '', ...files]: readonly string[]): Promise<num
       const parsed = chain.parse(line);
       if (parsed?.seq !== Number(seq)) continue;
       if (!parsed.isGenuine) throw new UsageError('The record was changed, or the key is another.\n');
-      return compare(chain, JSON.parse(line.toString('utf8')) as WrittenValue);
+      return compare(chain, JSON.parse(line.toString('utf8')) as AuditRecord);
     }
   }
   throw new UsageError('No file has a record of that number.\n');
 }
 
-/** The fields of a record that say what was written where. */
-interface WrittenValue {
-  readonly user?: string;
-  readonly workspace?: string;
-  readonly environment?: string;
-  readonly name?: string;
-  readonly valueMac?: string;
-}
-
 async function compare(
   chain: AuditChain,
-  { user = '', workspace = '', environment = '', name = '', valueMac }: WrittenValue,
+  { user = '', workspace = '', environment = '', name = '', valueMac }: AuditRecord,
 ): Promise<number> {
   if (valueMac === undefined) throw new UsageError('The record is not of a write with a value.\n');
   const value = await text(process.stdin);

@@ -43,58 +43,13 @@ export abstract class Telemetry {
   abstract close(): Promise<void>;
 }
 
-/** Returns an observer that forwards to both; undefined where there is none. */
-export function bothRequests(
-  first: RequestObserver | undefined,
-  second: RequestObserver | undefined,
-): RequestObserver | undefined {
-  if (first === undefined || second === undefined) return first ?? second;
-  return {
-    requestArrives: (headers) => {
-      const [one, other] = [first.requestArrives(headers), second.requestArrives(headers)];
-      return {
-        run: (proceed) => one.run(() => other.run(proceed)),
-        ended: (how) => {
-          one.ended(how);
-          other.ended(how);
-        },
-      };
-    },
-  };
-}
-
-/** Returns an observer that forwards to both; undefined where there is none. */
-function bothInfisical(
-  first: InfisicalObserver | undefined,
-  second: InfisicalObserver | undefined,
-): InfisicalObserver | undefined {
-  if (first === undefined || second === undefined) return first ?? second;
-  const both = [first, second];
-  return {
-    opened: (figures) => both.forEach((observer) => observer.opened(figures)),
-    callBegins: (call) => {
-      const [one, other] = [first.callBegins(call), second.callBegins(call)];
-      return {
-        headers: { ...one.headers, ...other.headers },
-        ended: (outcome, status) => {
-          one.ended(outcome, status);
-          other.ended(outcome, status);
-        },
-      };
-    },
-    waitedForPermit: (waitedMs) => both.forEach((observer) => observer.waitedForPermit(waitedMs)),
-    permitRefused: () => both.forEach((observer) => observer.permitRefused()),
-  };
-}
-
 /** Starts the metrics and traces that the settings ask for, and imports only their libraries, which cost start time and memory. */
 export async function startTelemetry(settings: Settings, clock: Clock, log: LogEvent): Promise<Telemetry> {
-  const [metrics, traces] = await Promise.all([startMetrics(settings, clock), startTraces(settings, log)]);
+  const metrics = await startMetrics(settings, clock);
+  const traces = await startTraces(settings, log, metrics);
   return {
     ...metrics,
-    requests: bothRequests(metrics?.requests, traces),
-    infisical: bothInfisical(metrics?.infisical, traces),
-    spans: traces,
+    ...(traces && { requests: traces, infisical: traces, spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
     close: async () => {
       await Promise.all([metrics?.close(), traces?.close()]);
@@ -131,10 +86,14 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<Telemetry
   };
 }
 
-async function startTraces(settings: Settings, log: LogEvent): Promise<Traces | undefined> {
+async function startTraces(
+  settings: Settings,
+  log: LogEvent,
+  metrics: Telemetry | undefined,
+): Promise<Traces | undefined> {
   if (settings.traces === undefined) return undefined;
   const { Traces } = await import('./traces.js');
-  return new Traces(settings.traces, log);
+  return new Traces(settings.traces, log, metrics);
 }
 
 @Global()

@@ -11,13 +11,11 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../secrets/secret-store';
-import type { Precondition, Secret, SecretScope, CallContext } from '../secrets/secret';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
 export interface Spans {
-  /** Does the work within a span; outside of a traced request, without one. */
-  during<T>(name: string, work: () => Promise<T>): Promise<T>;
-  duringSync<T>(name: string, work: () => T): T;
+  /** Does the work within a span, which ends when its promise does, if it returns one; outside of a traced request, without one. */
+  during<T>(name: string, work: () => T): T;
 }
 
 /** Records each authorisation as a span. */
@@ -32,7 +30,7 @@ export class TracedGrantsService extends GrantsService {
   }
 
   override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedWorkspace {
-    return this.spans.duringSync('authorise', () => super.authorize(caller, operation, workspace));
+    return this.spans.during('authorise', () => super.authorize(caller, operation, workspace));
   }
 }
 
@@ -48,6 +46,9 @@ export class TracedGuard implements CanActivate {
   }
 }
 
+/** What an operation of the store is given, which is handed on as it is. */
+type Given<Operation extends keyof CompleteSecretStore> = Parameters<CompleteSecretStore[Operation]>;
+
 /** Records each operation on secrets as a span. */
 export class TracedSecretStore extends SecretStoreDecorator {
   constructor(
@@ -57,33 +58,23 @@ export class TracedSecretStore extends SecretStoreDecorator {
     super(inner);
   }
 
-  override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.spans.during('store create', () => this.inner.create(scope, secret, context));
+  override create(...given: Given<'create'>): Promise<void> {
+    return this.spans.during('store create', () => this.inner.create(...given));
   }
 
-  override retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
-    return this.spans.during('store retrieve', () => this.inner.retrieve(scope, name, context));
+  override retrieve(...given: Given<'retrieve'>): Promise<RetrievedSecret> {
+    return this.spans.during('store retrieve', () => this.inner.retrieve(...given));
   }
 
-  override update(
-    scope: SecretScope,
-    secret: Secret,
-    context: CallContext,
-    precondition?: Precondition,
-  ): Promise<void> {
-    return this.spans.during('store update', () => this.inner.update(scope, secret, context, precondition));
+  override update(...given: Given<'update'>): Promise<void> {
+    return this.spans.during('store update', () => this.inner.update(...given));
   }
 
-  override delete(
-    scope: SecretScope,
-    name: string,
-    context: CallContext,
-    precondition?: Precondition,
-  ): Promise<void> {
-    return this.spans.during('store delete', () => this.inner.delete(scope, name, context, precondition));
+  override delete(...given: Given<'delete'>): Promise<void> {
+    return this.spans.during('store delete', () => this.inner.delete(...given));
   }
 
-  override list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
-    return this.spans.during('store list', () => this.inner.list(scope, context));
+  override list(...given: Given<'list'>): Promise<ListedSecrets> {
+    return this.spans.during('store list', () => this.inner.list(...given));
   }
 }

@@ -45,6 +45,12 @@ interface TraceOptions {
   readonly share: number;
 }
 
+/** The metrics, which are told of all that the traces are told of. They only count: their requests run as they are, and their calls add no headers. */
+interface Counting {
+  readonly requests?: RequestObserver | undefined;
+  readonly infisical?: InfisicalObserver | undefined;
+}
+
 /**
  * Traces by OpenTelemetry, without the library's globals and patches: the context of a request is stored here. Spans are
  * made in memory and exported in the background, so that a slow collector delays no request.
@@ -56,7 +62,11 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
   private readonly tracer: Tracer;
   private figures: InfisicalFigures | undefined;
 
-  constructor(options: TraceOptions, log: LogEvent) {
+  constructor(
+    options: TraceOptions,
+    log: LogEvent,
+    private readonly metrics: Counting = {},
+  ) {
     this.provider = traceProvider(options, log);
     this.tracer = this.provider.getTracer('olares-secret-provider');
   }
@@ -64,9 +74,12 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
   requestArrives(headers: IncomingHttpHeaders): ObservedRequest {
     const parent = this.propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
     const span = this.tracer.startSpan('other', { kind: SpanKind.SERVER }, parent);
+    const counted = this.metrics.requests?.requestArrives(headers);
     return {
       run: (proceed) => this.context.run(trace.setSpan(parent, span), proceed),
-      ended: ({ op, code, reason }: EndedRequest) => {
+      ended: (how: EndedRequest) => {
+        const { op, code, reason } = how;
+        counted?.ended(how);
         span.updateName(op);
         span.setAttributes({ 'osp.op': op, 'http.response.status_code': code });
         if (reason !== undefined) span.setAttribute('osp.reason', reason);
@@ -75,46 +88,46 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     };
   }
 
-  async during<T>(name: string, work: () => Promise<T>): Promise<T> {
+  during<T>(name: string, work: () => T): T {
     const begun = this.begin(name, SpanKind.INTERNAL);
     if (begun === undefined) return work();
+    const { span, within } = begun;
+    let result: T;
     try {
-      const result = await this.context.run(begun.within, work);
-      end(begun.span, false);
-      return result;
+      result = this.context.run(within, work);
     } catch (error: unknown) {
-      throw failed(begun.span, error);
+      fail(span, error);
+      throw error;
     }
-  }
-
-  duringSync<T>(name: string, work: () => T): T {
-    const begun = this.begin(name, SpanKind.INTERNAL);
-    if (begun === undefined) return work();
-    try {
-      const result = this.context.run(begun.within, work);
-      end(begun.span, false);
-      return result;
-    } catch (error: unknown) {
-      throw failed(begun.span, error);
-    }
+    if (result instanceof Promise)
+      result.then(
+        () => end(span, false),
+        (error: unknown) => fail(span, error),
+      );
+    else end(span, false);
+    return result;
   }
 
   opened(figures: InfisicalFigures): void {
     this.figures = figures;
+    this.metrics.infisical?.opened(figures);
   }
 
-  callBegins({ method, pathTemplate }: ObservedCall): CallUnderWay {
+  callBegins(call: ObservedCall): CallUnderWay {
+    const { method, pathTemplate } = call;
+    const counted = this.metrics.infisical?.callBegins(call);
     const begun = this.begin(`${method} ${pathTemplate}`, SpanKind.CLIENT, {
       'http.request.method': method,
       'url.template': pathTemplate,
       'osp.api_version': this.figures?.apiVersion() ?? 'unknown',
     });
-    if (begun === undefined) return { headers: {}, ended: () => undefined };
+    if (begun === undefined) return counted ?? { headers: {}, ended: () => undefined };
     const headers: Record<string, string> = {};
     this.propagator.inject(begun.within, headers, defaultTextMapSetter);
     return {
       headers,
       ended: (outcome, status) => {
+        counted?.ended(outcome, status);
         begun.span.setAttribute('osp.outcome', outcome);
         if (status !== undefined) begun.span.setAttribute('http.response.status_code', status);
         end(begun.span, outcome !== 'ok');
@@ -122,9 +135,13 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     };
   }
 
-  waitedForPermit(): void {}
+  waitedForPermit(waitedMs: number): void {
+    this.metrics.infisical?.waitedForPermit(waitedMs);
+  }
 
-  permitRefused(): void {}
+  permitRefused(): void {
+    this.metrics.infisical?.permitRefused();
+  }
 
   /** Exports the remaining spans, within the time-out. */
   async close(): Promise<void> {
@@ -145,11 +162,10 @@ function end(span: Span, isFailure: boolean): void {
 }
 
 /** Ends a span with the reason of an error, which is one of a list, and without its message, which may name anything. */
-function failed(span: Span, error: unknown): unknown {
+function fail(span: Span, error: unknown): void {
   const { reason, status } = error instanceof DomainError ? error : { reason: 'INTERNAL', status: 500 };
   span.setAttribute('osp.reason', reason);
   end(span, status >= 500);
-  return error;
 }
 
 /** For one export, including its retries. */

@@ -11,7 +11,7 @@ import type { RequestObserver } from '../../src/http/request/begin-request';
 import { Drain } from '../../src/http/guards/admission.guard';
 import { SecretStore } from '../../src/secrets/secret-store';
 import { type SecretScope, UNATTENDED } from '../../src/secrets/secret';
-import { startTelemetry, bothRequests, type Telemetry } from '../../src/telemetry/telemetry.module';
+import { startTelemetry, type Telemetry } from '../../src/telemetry/telemetry.module';
 import { permissionOf } from '../support/application-permission';
 import { EXAMPLE_APPS } from '../support/example-apps';
 import { eventually } from '../support/eventually';
@@ -117,7 +117,7 @@ export class FuzzedService {
     const started = await startTelemetry(settings, clock, () => undefined);
     const telemetry: Telemetry = {
       ...started,
-      requests: bothRequests(started.requests, one.#observer()),
+      requests: one.#observer(started.requests),
       listen: (service, probes) => started.listen(service, probes),
       close: () => started.close(),
     };
@@ -182,13 +182,18 @@ export class FuzzedService {
       if (text.includes(appSecret)) this.faults.push(`${where} shows the secret of an app`);
   }
 
-  #observer(): RequestObserver {
+  /** Counts the requests, which the metrics count too. */
+  #observer(metrics: RequestObserver | undefined): RequestObserver {
     return {
       requestArrives: (headers) => {
         this.#openRequests += 1;
+        const counted = metrics?.requestArrives(headers);
         return {
           run: (proceed) => this.#current.run(headers, proceed),
-          ended: () => void (this.#openRequests -= 1),
+          ended: (how) => {
+            counted?.ended(how);
+            this.#openRequests -= 1;
+          },
         };
       },
     };

@@ -18,11 +18,12 @@ export class HeldResources extends Telemetry {
   }
 
   override readonly spans: Spans = {
-    during: async (_name, work) => {
+    during: (_name, work) => {
+      const result = work();
+      if (!(result instanceof Promise)) return result;
       this.#spans += 1;
-      return work().finally(() => (this.#spans -= 1));
+      return result.finally(() => (this.#spans -= 1)) as typeof result;
     },
-    duringSync: (_name, work) => work(),
   };
 
   override readonly limits: LimitsObserver = {

@@ -9,20 +9,14 @@ import { MemorySecretStore } from '../support/memory.secret-store';
 class RecordedSpans implements Spans {
   readonly ended: string[] = [];
 
-  async during<T>(name: string, work: () => Promise<T>): Promise<T> {
-    try {
-      const result = await work();
-      this.ended.push(name);
-      return result;
-    } catch (error: unknown) {
-      this.ended.push(`${name} failed`);
-      throw error;
-    }
-  }
-
-  duringSync<T>(name: string, work: () => T): T {
+  during<T>(name: string, work: () => T): T {
     const result = work();
-    this.ended.push(name);
+    if (result instanceof Promise)
+      result.then(
+        () => this.ended.push(name),
+        () => this.ended.push(`${name} failed`),
+      );
+    else this.ended.push(name);
     return result;
   }
 }

@@ -2,6 +2,7 @@ import { eventually } from '../support/eventually';
 import { FakeCollector } from '../support/fake-collector';
 import { httpCall } from '../support/http-call';
 import { ObservedService } from '../support/observed-service';
+import { Traces } from '../../src/telemetry/traces';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const CALLER = `00-${TRACE}-b7ad6b7169203331-01`;
@@ -30,6 +31,7 @@ describe('traces', () => {
     const calls = one.fake.calls.filter(({ template }) => template !== undefined);
     expect(calls.length).toBeGreaterThan(3);
     expect(calls.filter(({ traceparent }) => traceparent?.startsWith(`00-${TRACE}-`) !== true)).toEqual([]);
+    expect(await one.value('osp_requests_total{op="CreateSecret",code="200"}')).toBe(1);
     await one.close();
     const { spans } = collector;
     expect(new Set(spans.map(({ traceId }) => traceId))).toEqual(new Set([TRACE]));
@@ -152,5 +154,55 @@ describe('traces', () => {
     await one.close();
     await eventually(() => expect(one.logged).toEqual(['traces_not_exported']), 8_000);
     collector = await FakeCollector.start();
+  });
+});
+
+describe('metrics beside traces', () => {
+  it('are told of each request and call that the traces are told of, outside of a traced request too', async () => {
+    const told: string[] = [];
+    const tell = (what: string) => (): void => void told.push(what);
+    const collector = await FakeCollector.start();
+    const traces = new Traces({ endpoint: collector.url, share: 1 }, tell('log'), {
+      requests: {
+        requestArrives: () => {
+          told.push('request');
+          return { run: (proceed) => proceed(), ended: ({ op }) => told.push(`${op} ended`) };
+        },
+      },
+      infisical: {
+        opened: tell('opened'),
+        callBegins: ({ call }) => {
+          told.push(call);
+          return { headers: {}, ended: (outcome, status) => told.push(`${call} ${outcome} ${status}`) };
+        },
+        waitedForPermit: (waitedMs) => told.push(`waited ${waitedMs}`),
+        permitRefused: tell('refused'),
+      },
+    });
+    const ping = { call: 'ping', method: 'GET', pathTemplate: '/' } as const;
+    traces.opened({
+      apiVersion: () => 'v3',
+      sessionEndsAtMs: () => undefined,
+      callsWaiting: () => 0,
+      writes: () => ({ waiting: 0, underWay: 0 }),
+    });
+    const outside = traces.callBegins(ping);
+    outside.ended('ok', 200);
+    const request = traces.requestArrives({});
+    request.run(() => {
+      const within = traces.callBegins(ping);
+      expect([outside.headers, Object.keys(within.headers)]).toEqual([{}, ['traceparent']]);
+      within.ended('serverFailure', 500);
+    });
+    traces.waitedForPermit(7);
+    traces.permitRefused();
+    request.ended({ op: 'ListSecret', durationMs: 1, code: 200, reason: undefined });
+    expect(told.splice(0)).toEqual([
+      ...['opened', 'ping', 'ping ok 200'],
+      ...['request', 'ping', 'ping serverFailure 500'],
+      ...['waited 7', 'refused', 'ListSecret ended'],
+    ]);
+    await traces.close();
+    await collector.close();
   });
 });

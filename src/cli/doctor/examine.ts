@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { editDistance } from '../../authz/manifest-check';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import type { SettingDefinition } from '../../config/setting-groups';
 import { SETTING_DEFINITIONS } from '../../config/setting-definitions';
@@ -150,22 +151,8 @@ function nearestTo(name: string): string | undefined {
   if (plain !== name && KNOWN.has(plain)) return plain;
   const [nearest] = [...KNOWN]
     .filter((known) => known.length >= MIN_LENGTH && Math.abs(known.length - name.length) <= MAX_DISTANCE)
-    .map((known) => ({ known, distance: distanceBetween(name, known) }))
+    .map((known) => ({ known, distance: editDistance(name, known) }))
     .filter(({ distance }) => distance <= MAX_DISTANCE)
     .sort((one, other) => one.distance - other.distance);
   return nearest?.known;
-}
-
-/** Levenshtein's distance: how many letters must be put in, left out or replaced. */
-function distanceBetween(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
-  for (const [at, letter] of [...one].entries()) {
-    const next = [at + 1];
-    for (const [to, wanted] of [...other].entries())
-      next.push(
-        Math.min((next[to] ?? 0) + 1, (row[to + 1] ?? 0) + 1, (row[to] ?? 0) + (letter === wanted ? 0 : 1)),
-      );
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

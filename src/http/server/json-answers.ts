@@ -153,19 +153,21 @@ async function chunksOf(
 ): Promise<readonly Buffer[]> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const texts = textsOf(body);
-  for (;;) {
+  const parts = jsonParts(body);
+  // No part is made before the first turn.
+  let part: IteratorResult<string, void> = { value: '' };
+  while (part.done !== true) {
     await quietTurn('write', subjectKey);
     if (cleanup.hasRun) throw new ClientGone();
-    const next = texts.next();
-    if (next.done === true) return chunks;
-    const chunk = Buffer.from(next.value.text);
+    let text = '';
+    for (; part.done !== true && text.length < CHUNK_LENGTH; part = parts.next()) text += part.value;
+    const chunk = Buffer.from(text);
     bytes += chunk.length;
     if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
     reserve(bytes);
     chunks.push(chunk);
-    if (next.value.isLast) return chunks;
   }
+  return chunks;
 }
 
 /** The text of an answer, and the memory that is reserved for it. */
@@ -184,19 +186,6 @@ export function lengthOf(value: unknown): number {
   return length;
 }
 
-/** Yields the JSON text of an envelope in pieces of about a chunk's length. */
-function* textsOf(body: object): Generator<{ readonly text: string; readonly isLast: boolean }, void> {
-  let text = '';
-  for (const part of jsonParts(body)) {
-    if (text.length >= CHUNK_LENGTH) {
-      yield { text, isLast: false };
-      text = '';
-    }
-    text += part;
-  }
-  yield { text, isLast: true };
-}
-
 /** An envelope, or one within another. */
 interface Wrapping {
   readonly data?: unknown;
@@ -206,7 +195,7 @@ interface Wrapping {
 const DATA = '\0data';
 
 /** Yields the JSON text of an envelope in parts, one for each item of its list. */
-function* jsonParts(body: Wrapping): Generator<string> {
+function* jsonParts(body: Wrapping): Generator<string, void> {
   const { data } = body;
   if (typeof data !== 'object' || data === null || !hasList(body)) {
     yield JSON.stringify(body);
