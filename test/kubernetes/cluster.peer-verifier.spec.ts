@@ -228,7 +228,9 @@ describe('the proof of a peer', () => {
     const canonical = jest.spyOn(peerVerifiers, 'canonicalAddress');
     const timesWith = async (users: number): Promise<number> => {
       for (let at = 0; at < users; at++) slice(`user-system-u${at}`, 's', [pod(`10.1.0.${at + 1}`)]);
-      const proof = await openWith({ statics: [{ namespace: 'os-framework', name: 'search' }] });
+      const proof = await openWith({
+        staticGrants: [{ account: { namespace: 'os-framework', name: 'search' } }],
+      });
       expect(proof.provesSystemServer(`10.1.0.${users}`, `u${users - 1}`)).toBe(true);
       canonical.mockClear();
       expect(await proof.staticAccountOf({ address: 'fd00::7', bearer: undefined })).toBeUndefined();
