@@ -3,7 +3,7 @@ import type { EnvironmentReader } from './environment-reader';
 
 const GRANT_FEEDS = ['application-permissions', 'manifests'] as const;
 
-export type GrantSettings = ReturnType<typeof grantSettings>;
+type GrantSettings = ReturnType<typeof grantSettings>;
 export type KubernetesGrantSettings = Extract<GrantSettings, { kind: 'kubernetes' }>;
 
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;

@@ -117,7 +117,7 @@ export type InfisicalStoreSettings = InfisicalLogin &
     readonly cache?: CacheSettings;
   };
 
-export type StoreSettings =
+type StoreSettings =
   | InfisicalStoreSettings
   | {
       readonly kind: 'embedded';
