@@ -1,4 +1,4 @@
-import { MonotonicTime } from '../../src/time/clock';
+import { FastMonotonicTime } from '../support/fast-monotonic-time';
 import { MigrationScene } from './migration-run';
 
 /** MIGRATION_FULL=true: 50 users with ten workspaces of three environments of 20 secrets. */
@@ -7,16 +7,6 @@ const [USERS, WORKSPACES, SECRETS] = FULL ? [50, 10, 20] : [12, 5, 5];
 /** A minute of the server and of the command passes in three seconds, in which they have the time to do what is theirs. */
 const SPEED = 20;
 const LISTS_A_MINUTE = 60;
-
-class FastTime extends MonotonicTime {
-  nowMs(): number {
-    return performance.now() * SPEED;
-  }
-  after(ms: number, run: () => void): () => void {
-    const timer = setTimeout(run, ms / SPEED);
-    return () => clearTimeout(timer);
-  }
-}
 
 describe("a migration under the fork's rate limits", () => {
   it(
@@ -34,7 +24,7 @@ describe("a migration under the fork's rate limits", () => {
                 scene.predecessor.addSecret(project, environment, `n:${secret}`, `value ${secret}`);
           }
         const lists = USERS * WORKSPACES * 3;
-        const time = new FastTime();
+        const time = new FastMonotonicTime(SPEED);
         const startMs = time.nowMs();
         const report = await scene.run({ time, requestTimeoutMs: 600_000 });
         const minutes = (time.nowMs() - startMs) / 60_000;

@@ -135,7 +135,7 @@ const RULES: readonly Rule[] = [
   { like: /^node -e 'const \{ createHash \}/, run: shell, shows: /^osp-\w{32}$/ },
   { like: /^INFISICAL_ADMIN_TOKEN_FILE=\S+ npm run infisical:setup /, run: setUp, shows: /The identity can do all that the service needs/ },
   { like: /^INFISICAL_ADMIN_(CLIENT_ID|EMAIL)=.* npm run infisical:setup -- /, by: 'test/process/infisical-setup.spec.ts' },
-  { like: /^kubectl apply -n os-platform -f secret.yaml && rm secret.yaml$/, run: shell, shows: /^secret\/\S+ created$/ },
+  { like: /^kubectl apply -n os-protected -f secret.yaml && rm secret.yaml$/, run: shell, shows: /^secret\/\S+ created$/ },
   { like: /^echo '<what follows osp:v1:b64:>' \| base64 -d$/, run: shell, shows: /^ bytes$/ },
   { like: /^(node dist\/cli\/migrate-from-tapr.js|psql) |^kubectl get users.iam.kubesphere.io -o json( > users.json)?$/, by: 'test/process/migrate-from-tapr.spec.ts' },
   { like: /^npm run infisical:setup$|^node dist\/cli\/infisical-setup.js$/, run: setUp, shows: /The identity can do all that the service needs/ },
@@ -172,7 +172,7 @@ if (command !== 'ci') process.exit(require('node:child_process').spawnSync('sh',
 exec '${HELM}' "$@"
 `,
   kubectl: `#!/bin/sh
-[ "$*" = "apply -n os-platform -f secret.yaml" ] || exit 1
+[ "$*" = "apply -n os-protected -f secret.yaml" ] || exit 1
 echo "secret/$(grep -oE 'name: *\\S+' secret.yaml | head -1 | cut -d: -f2 | tr -d ' ') created"
 `,
 };

@@ -172,7 +172,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   // docs/infisical.md: "from two lists in a row that do not come in time".
   const never: Fault = { kind: 'hang', when: 'before' };
   const openSlow = async (times: number, options: Choices = {}) => {
-    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 1_000, ...options } });
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 500, ...options } });
     opened.fake.fail({ method: 'GET', template: routes.list, times, fault: never });
     return opened;
   };
@@ -305,7 +305,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('an update lists duplicate rows although the last list did not come in time', async () => {
-    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 1_000 } });
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 500 } });
     const { fake, store, location } = opened;
     for (const version of [1, 2]) fake.world.addSecret(location, 'twice', 'v', version);
     fake.fail({ method: 'GET', template: routes.list, fault: { kind: 'hang', when: 'before' } });
@@ -316,7 +316,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('a name that is known to have duplicate rows is neither read nor updated while lists do not come in time', async () => {
-    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 1_000 } });
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 500 } });
     const { fake, store, location } = opened;
     fake.world.addSecret(location, 'k', 'v');
     await store.list(at());
