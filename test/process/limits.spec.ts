@@ -21,10 +21,10 @@ const SLOWEST_MS = 2_000;
 
 /** `npm run attack` is the long form. */
 const SHORT: Size = {
-  rounds: 2,
+  rounds: 1,
   mostRounds: 7,
   againAboveMs: SLOWEST_MS,
-  seconds: 0.8,
+  seconds: 1.2,
   leadMs: 300,
   perSecond: 120,
   warmUpSeconds: 0.5,

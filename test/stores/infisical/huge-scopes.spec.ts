@@ -241,7 +241,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('a list that does not come in time does not count where another one came meanwhile', async () => {
-    const opened = await openSlow(2, { requestTimeoutMs: 2_000 });
+    const opened = await openSlow(2, { requestTimeoutMs: 1_000 });
     expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
     const second = retrieve(opened);
     await eventually(() => expect(opened.fake.count('GET', routes.list)).toBe(2));
@@ -284,7 +284,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('lists that are given the whole time of an operation, as it is shorter than that of a request, count', async () => {
-    const opened = await openSlow(99, { requestTimeoutMs: 8_000, operationTimeoutMs: 3_000 });
+    const opened = await openSlow(99, { requestTimeoutMs: 8_000, operationTimeoutMs: 1_500 });
     // No time is left to read it by name after the second one.
     for (let i = 0; i < 2; i++) expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
     expect(await retrieve(opened)).toBe('done');
