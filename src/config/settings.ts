@@ -8,7 +8,7 @@ import { tlsSettings } from './tls-settings';
 /** The first is the one that stands in for a level that is none. */
 const LOG_LEVELS = ['info', 'trace', 'debug', 'warn', 'error', 'silent'] as const;
 
-export type Settings = ReturnType<typeof loadSettings>;
+export type Settings = Readonly<ReturnType<typeof loadSettings>>;
 export type AuditSettings = NonNullable<Settings['audit']>;
 export type LimitSettings = Settings['limits'];
 

@@ -179,7 +179,8 @@ async function itemsOf(bytes: Buffer, { from, to, cuts }: List): Promise<unknown
     if (slice.length === 0 && cuts.length > 0) throw new SyntaxError();
     for (const item of slice) items.push(item);
     begin = end + 1;
-    if (cuts.length > 0) await quietTurn('parse', '');
+    // Behind a list without a cut too: an answer may be nothing but such lists.
+    await quietTurn('parse', '');
   }
   return items;
 }
