@@ -66,8 +66,8 @@ module.exports = {
     { ...base, displayName: 'parallel', testPathIgnorePatterns: ['/node_modules/', ...SERIAL, ...LONG] },
     { ...base, displayName: 'serial', testMatch: SERIAL, runner: '<rootDir>/test/support/serial.runner.js' },
   ],
-  // One test file at a time shares a machine of two cores with the servers that it starts.
-  maxWorkers: 2,
+  // Of the parallel project: on a machine of two cores, as each of these files waits for a good part of its time.
+  maxWorkers: 3,
   testTimeout: 30000,
   reporters: ['default', '<rootDir>/test/support/skipped-tests.reporter.js'],
 };

@@ -9,7 +9,10 @@ import type { Stage } from './stage';
 export interface Size {
   /** The least number of rounds, each without and then with the attack. */
   readonly rounds: number;
-  /** The most rounds, where the well-behaved app was slower than `againAboveMs` at p99: a shared machine has bad seconds. */
+  /**
+   * The most rounds, where the well-behaved app was slower than `againAboveMs` at p99: a shared machine has bad seconds. Where this
+   * is not 0, the first round is with the attack only, as its latencies are compared with others once they are above.
+   */
   readonly mostRounds: number;
   readonly againAboveMs: number;
   readonly seconds: number;
@@ -97,7 +100,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
     latenciesOf(attacked).p99Ms > size.againAboveMs && isSlowed(latenciesOf(quiet), latenciesOf(attacked));
   const goesOn = (round: number): boolean => round < size.rounds || (round < size.mostRounds && isTooSlow());
   for (let round = 0; goesOn(round) && !service.hasEnded; round++) {
-    quiet.push(await behave(size.seconds));
+    if (round > 0 || size.againAboveMs === 0) quiet.push(await behave(size.seconds));
     await service.metric(LONGEST_DELAY);
     const target = await stage.target(scenario, size.seconds + (2 * size.leadMs) / 1000);
     const cpuBefore = service.cpuMs();
