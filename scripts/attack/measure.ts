@@ -168,11 +168,16 @@ async function recovery(service: AttackedService, descriptors: number): Promise<
   return performance.now() - startMs;
 }
 
+/** An app that used up its own limits is served once the wait is over that its first refusal named. */
 async function isServedSoon(stage: Stage): Promise<boolean> {
-  for (const endMs = performance.now() + RECOVERS_WITHIN_MS; performance.now() < endMs;) {
+  let endMs = performance.now() + RECOVERS_WITHIN_MS;
+  for (let isTold = false; performance.now() < endMs;) {
     if (stage.service.hasEnded) return false;
-    if (await stage.servesTheAttacker()) return true;
-    await pause(250);
+    const waitMs = await stage.attackerWaitMs();
+    if (waitMs === 0) return true;
+    if (!isTold) endMs += waitMs ?? 0;
+    isTold ||= waitMs !== undefined;
+    await pause(waitMs ?? 250);
   }
   return false;
 }

@@ -122,12 +122,14 @@ export class Stage {
     };
   }
 
-  /** Returns whether the app that attacked is served again, as it must be after its attack. */
-  async servesTheAttacker(): Promise<boolean> {
+  /** Returns 0 where the app that attacked is served again, or else the milliseconds after which its refusal lets it come again, if it says so. */
+  async attackerWaitMs(): Promise<number | undefined> {
     const [attacker = WELL_BEHAVED] = ATTACKERS;
     const credentials = await credentialsOf(attacker);
     const answer = await this.#call(credentials, 'RetrieveSecret', { name: 's0' }).catch(() => undefined);
-    return answer?.status === 200;
+    if (answer?.status === 200) return 0;
+    const retryAfter = Number(answer?.headers['retry-after']);
+    return retryAfter > 0 ? retryAfter * 1000 : undefined;
   }
 
   async clear(): Promise<void> {
