@@ -20,9 +20,13 @@ export class HeldResources extends Telemetry {
   override readonly spans: Spans = {
     during: (_name, work) => {
       const result = work();
-      if (!(result instanceof Promise)) return result;
-      this.#spans += 1;
-      return result.finally(() => (this.#spans -= 1)) as typeof result;
+      if (result instanceof Promise) {
+        const ended = (): number => (this.#spans -= 1);
+        this.#spans += 1;
+        // Callers get the promise itself, as they do without traces: in a microtask more, a circuit breaker would have been closed.
+        result.then(ended, ended);
+      }
+      return result;
     },
   };
 

@@ -155,10 +155,10 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     return isTrial;
   }
 
-  /** Counts how the call ends, and returns the call. */
+  /** Counts how the call ends, a trial before its caller hears of it: the caller's next call then finds the breaker closed. */
   #judged<T>(call: Promise<T>, isTrial: boolean): Promise<T> {
-    this.#policy.execute(() => this.#judge(call, isTrial)).catch(() => undefined);
-    return call;
+    const judged = this.#policy.execute(() => this.#judge(call, isTrial)).catch(() => undefined);
+    return isTrial ? judged.then(() => call) : call;
   }
 
   /** @throws Unanswered where the call counts as a failure of the store, Inconclusive where it does not count */

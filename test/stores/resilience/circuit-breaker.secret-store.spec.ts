@@ -113,6 +113,16 @@ describe('the circuit breaker', () => {
     expect([await trial, state(), await list()]).toEqual([['done', true], 'closed', ['done', true]]);
   });
 
+  it('is closed once the caller of a trial has its answer, so that a call right behind it passes', async () => {
+    const { inner, time, store, failing } = build();
+    await failing(new StoreUnreachable(), 5);
+    time.advance(2_000);
+    inner.failure = undefined;
+    await store.measure(SCOPE);
+    await store.create(SCOPE, { name: 'k', value: 'v' });
+    expect(await store.retrieve(SCOPE, 'k')).toEqual({ name: 'k', value: 'v' });
+  });
+
   it.each([
     ['fails', new StoreUnreachable()],
     ['tells nothing', new TooManyRequests(1)],
