@@ -30,7 +30,8 @@ LABEL org.opencontainers.image.title="olares-secret-provider" \
       org.opencontainers.image.source="https://github.com/beclab/olares-secret-provider" \
       org.opencontainers.image.description="The secret service of an Olares cluster" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 DATA_DIR=/data
+# glibc would keep eight heaps for each processor, with a remainder of memory in each: docs/bench.md, "The start".
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 DATA_DIR=/data MALLOC_ARENA_MAX=2
 WORKDIR /app
 COPY --from=build --chown=0:0 /app/package.json ./
 COPY --from=build --chown=0:0 /app/node_modules ./node_modules
