@@ -61,7 +61,7 @@ describe('the bodies of answers', () => {
     const first = bodies.read({ data: held, headers: {} }, CAP, never);
     await settled();
     const others = Array.from({ length: 10 }, () => body(7 * MEBIBYTE));
-    const taken = others.map((other) => bodies.read(other, CAP, never));
+    const taken = others.map((other) => bodies.read(other, CAP, callOf(60_000)));
     const small = body(400_000);
     expect(await lengthOf(bodies.read(small, CAP, never))).toBe(400_000);
     await settled();
