@@ -66,6 +66,14 @@ async function exampleApp(settings: Settings): Promise<{ app: InstalledApp; work
   throw new Error('No installed app holds all five operations on one workspace.');
 }
 
+/** fetch() says "fetch failed" alone, and has what happened as its cause. */
+function told(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown error';
+  const { cause } = error;
+  if (!(error instanceof TypeError && cause instanceof Error)) return error.message;
+  return `the service did not answer (${cause.message || (cause as NodeJS.ErrnoException).code}); \`npm start\` in another shell starts it.`;
+}
+
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
@@ -73,9 +81,7 @@ function print(text: string): void {
 smokeTest().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    process.stderr.write(
-      `The smoke test stopped: ${error instanceof Error ? error.message : 'unknown error'}\n`,
-    );
+    process.stderr.write(`The smoke test stopped: ${told(error)}\n`);
     process.exit(1);
   },
 );

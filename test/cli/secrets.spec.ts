@@ -191,7 +191,7 @@ describe('edit', () => {
     child.stdin.end('go on\n');
     expect(await result).toMatchObject({
       status: 1,
-      stderr: 'olares-secrets: contested was written by somebody else meanwhile; nothing was changed.\n',
+      stderr: 'olares-secrets: contested was written by somebody else meanwhile, and does not hold your text.\n',
     });
     expect(await commands.vault.retrieve('contested')).toBe('theirs');
   });

@@ -242,6 +242,19 @@ describe('the process', () => {
     liar.close();
   });
 
+  it('the smoke test says that the service does not answer, and why, where nobody listens', async () => {
+    const closed = createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    const at = `127.0.0.1:${(closed.address() as AddressInfo).port}`;
+    await new Promise((resolve) => closed.close(resolve));
+    const env = { DATA_DIR: join(dir, 'laptop'), PORT: '0', SMOKE_TEST_URL: `http://${at}` };
+    const smokeTest = start(env, 'cli/smoke-test.js');
+    expect(await smokeTest.ended).toBe(1);
+    expect(smokeTest.errors()).toBe(
+      `The smoke test stopped: the service did not answer (connect ECONNREFUSED ${at}); \`npm start\` in another shell starts it.\n`,
+    );
+  });
+
   it.each([
     ['NODE_ENV=production', { NODE_ENV: 'production' }],
     ['an address that others reach', { HOST: '0.0.0.0' }],

@@ -127,7 +127,10 @@ export function addEditCommand(program: Command): void {
       await vault.update(name, (current) => {
         // It may be our own, where the answer to the write was lost.
         if (current === before || current === after) return after;
-        throw new CommandFailure(1, `${name} was written by somebody else meanwhile; nothing was changed.`);
+        throw new CommandFailure(
+          1,
+          `${name} was written by somebody else meanwhile, and does not hold your text.`,
+        );
       });
       process.stderr.write(`${name} is stored.\n`);
     });
