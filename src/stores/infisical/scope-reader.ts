@@ -26,8 +26,8 @@ export class ScopeReader {
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
     private readonly locations: ListedLocations,
-    /** How long a list that did not come in time took at least, unless its caller had less time than others have. */
-    private readonly fullListMs: number,
+    /** How long a list, or a read by name, that did not come in time took at least, unless its caller had less time than others have. */
+    private readonly fullReadMs: number,
     private readonly log: LogEvent,
   ) {}
 
@@ -145,14 +145,19 @@ export class ScopeReader {
     return { whole: true, ...list };
   }
 
+  /** Returns whether a read that timed out had the time of others. Its timeout says nothing where it had little, as of a caller that had waited for its turn. */
+  #hadFullTime({ hadMs = 0 }: InfisicalCallFailed): boolean {
+    return hadMs >= this.fullReadMs;
+  }
+
   /**
-   * Notes the failure of a list. A timeout says nothing about a list that had little time, as of a caller that had waited for its turn.
+   * Notes the failure of a list.
    * @param timeouts how many had not come when it began
    */
   #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number): void {
     if (!isOfList(error)) return;
     if (error.reason === 'answerTooLarge') this.locations.tooLarge(location);
-    else if ((error.hadMs ?? 0) >= this.fullListMs) this.locations.timedOut(location, timeouts);
+    else if (this.#hadFullTime(error)) this.locations.timedOut(location, timeouts);
   }
 
   /**
@@ -172,7 +177,7 @@ export class ScopeReader {
       try {
         return { whole: false, rows: [await retrieveSecret(this.api, location, key, context)] };
       } catch (error: unknown) {
-        if (failedBecause(error, 'timedOut')) this.locations.stalled(location);
+        if (failedBecause(error, 'timedOut') && this.#hadFullTime(error)) this.locations.stalled(location);
         if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
       }
     }
