@@ -2,13 +2,7 @@ import type { LogEvent } from '../../logging/log';
 import type { SecretScope, CallContext } from '../../secrets/secret';
 import { type SecretRow, keysOf } from './secret-codec';
 import type { InfisicalApi } from './api/infisical-api';
-import {
-  duplicateRows,
-  listing,
-  type ProjectEnvironment,
-  retrieveSecret,
-  type SecretList,
-} from './api/secret-calls';
+import { listing, type ProjectEnvironment, retrieveSecret, type SecretList } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
 import type { ProjectDirectory } from './projects/project-directory';
 import { failedBecause, type InfisicalCallFailed } from './versions/infisical-call-failed';
@@ -139,9 +133,11 @@ export class ScopeReader {
       this.locations.unchanged(location);
       return list;
     }
-    this.locations.listed(location, list.rows);
-    const duplicates = duplicateRows(list.rows);
-    if (duplicates > 0) this.log('warn', 'infisical_duplicates_served', { duplicates });
+    const duplicated = this.locations.listed(location, list.rows);
+    if (duplicated.size > 0) {
+      const duplicates = list.rows.filter(({ name }) => duplicated.has(name)).length - duplicated.size;
+      this.log('warn', 'infisical_duplicates_served', { duplicates });
+    }
     return { whole: true, ...list };
   }
 
