@@ -161,11 +161,21 @@ export class AppSecretsService {
     context: CallContext,
   ): Promise<readonly AppSecretNames[]> {
     const lists: AppSecretNames[] = [];
-    for (let at = 0; at < scopes.length; at += MAX_LISTS_AT_ONCE) {
-      const some = scopes.slice(at, at + MAX_LISTS_AT_ONCE);
-      lists.push(...(await Promise.all(some.map((scope) => this.namesIn(scope, context)))));
+    const waiting = [...scopes.entries()];
+    // Each goes on to the next scope by itself, so that a slow list holds up no others.
+    const listWaiting = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const [at, scope] = next;
+        lists[at] = await this.namesIn(scope, context);
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: MAX_LISTS_AT_ONCE }, listWaiting));
+      return lists;
+    } finally {
+      // After a failure no more are asked for.
+      waiting.length = 0;
     }
-    return lists;
   }
 
   private async namesIn(scope: GrantedWorkspace, context: CallContext): Promise<AppSecretNames> {

@@ -56,8 +56,8 @@ export const DEFAULTS = {
 /** The minimum time for a call: a write on the slowest server takes 0.3 s, four at once about a second. */
 const MIN_CALL_MS = 1_000;
 const MIN_CALL_SHARE = 1 / 20;
-/** A list that had this share of the longest time had as much as any: where an operation is shorter than a request, looking for the project takes some. */
-const FULL_LIST_SHARE = 9 / 10;
+/** A read that had this share of the longest time had as much as any: where an operation is shorter than a request, looking for the project takes some. */
+const FULL_READ_SHARE = 9 / 10;
 
 /**
  * Builds the adapters of one Infisical, which share connections, session and rate limits. Nothing is sent before the first operation or ping.
@@ -91,8 +91,8 @@ export function createInfisicalStores(
   const depsFor = (naming: ProjectNaming): InfisicalStoreDeps => {
     const projects = new ProjectDirectory(api, organization, log, naming, settings.maxKnownProjects);
     const locations = new ListedLocations(clock);
-    const fullListMs = Math.min(settings.requestTimeoutMs, settings.operationTimeoutMs) * FULL_LIST_SHARE;
-    const reader = new ScopeReader(api, projects, locations, fullListMs, log);
+    const fullReadMs = Math.min(settings.requestTimeoutMs, settings.operationTimeoutMs) * FULL_READ_SHARE;
+    const reader = new ScopeReader(api, projects, locations, fullReadMs, log);
     const writer = new SecretWriter(api, reader, locations, settings.operationTimeoutMs, log);
     const users = new UserProjects(api, organization, projects, log);
     return { projects, reader, writer, users, probe, close: () => client.close() };

@@ -44,13 +44,16 @@ export class ListedLocations {
 
   constructor(private readonly clock: Clock) {}
 
-  listed(location: ProjectEnvironment, rows: readonly SecretRow[]): void {
+  /** Notes a list that came. Returns the names with duplicate rows. */
+  listed(location: ProjectEnvironment, rows: readonly SecretRow[]): ReadonlySet<string> {
+    const duplicated = duplicateNames(rows);
     this.#remember(location, {
-      duplicated: duplicateNames(rows),
+      duplicated,
       huge: listBytes(rows) > HUGE_LIST_BYTES,
       tooLarge: false,
       timeouts: 0,
     });
+    return duplicated;
   }
 
   /** Notes that the list has not changed since the last one. */

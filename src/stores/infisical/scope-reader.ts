@@ -2,13 +2,7 @@ import type { LogEvent } from '../../logging/log';
 import type { SecretScope, CallContext } from '../../secrets/secret';
 import { type SecretRow, keysOf } from './secret-codec';
 import type { InfisicalApi } from './api/infisical-api';
-import {
-  duplicateRows,
-  listing,
-  type ProjectEnvironment,
-  retrieveSecret,
-  type SecretList,
-} from './api/secret-calls';
+import { listing, type ProjectEnvironment, retrieveSecret, type SecretList } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
 import type { ProjectDirectory } from './projects/project-directory';
 import { failedBecause, type InfisicalCallFailed } from './versions/infisical-call-failed';
@@ -26,8 +20,8 @@ export class ScopeReader {
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
     private readonly locations: ListedLocations,
-    /** How long a list that did not come in time took at least, unless its caller had less time than others have. */
-    private readonly fullListMs: number,
+    /** How long a list, or a read by name, that did not come in time took at least, unless its caller had less time than others have. */
+    private readonly fullReadMs: number,
     private readonly log: LogEvent,
   ) {}
 
@@ -139,20 +133,27 @@ export class ScopeReader {
       this.locations.unchanged(location);
       return list;
     }
-    this.locations.listed(location, list.rows);
-    const duplicates = duplicateRows(list.rows);
-    if (duplicates > 0) this.log('warn', 'infisical_duplicates_served', { duplicates });
+    const duplicated = this.locations.listed(location, list.rows);
+    if (duplicated.size > 0) {
+      const duplicates = list.rows.filter(({ name }) => duplicated.has(name)).length - duplicated.size;
+      this.log('warn', 'infisical_duplicates_served', { duplicates });
+    }
     return { whole: true, ...list };
   }
 
+  /** Returns whether a read that timed out had the time of others. Its timeout says nothing where it had little, as of a caller that had waited for its turn. */
+  #hadFullTime({ hadMs = 0 }: InfisicalCallFailed): boolean {
+    return hadMs >= this.fullReadMs;
+  }
+
   /**
-   * Notes the failure of a list. A timeout says nothing about a list that had little time, as of a caller that had waited for its turn.
+   * Notes the failure of a list.
    * @param timeouts how many had not come when it began
    */
   #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number): void {
     if (!isOfList(error)) return;
     if (error.reason === 'answerTooLarge') this.locations.tooLarge(location);
-    else if ((error.hadMs ?? 0) >= this.fullListMs) this.locations.timedOut(location, timeouts);
+    else if (this.#hadFullTime(error)) this.locations.timedOut(location, timeouts);
   }
 
   /**
@@ -172,7 +173,7 @@ export class ScopeReader {
       try {
         return { whole: false, rows: [await retrieveSecret(this.api, location, key, context)] };
       } catch (error: unknown) {
-        if (failedBecause(error, 'timedOut')) this.locations.stalled(location);
+        if (failedBecause(error, 'timedOut') && this.#hadFullTime(error)) this.locations.stalled(location);
         if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
       }
     }

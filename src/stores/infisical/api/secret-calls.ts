@@ -107,18 +107,19 @@ export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined 
 /** Returns one row for each name, by name ascending by code unit. */
 export function distinctRows(rows: readonly SecretRow[]): readonly SecretRow[] {
   const chosen = new Map<string, SecretRow>();
-  for (const row of [...rows].sort(byPrecedence)) if (!chosen.has(row.name)) chosen.set(row.name, row);
+  for (const row of rows) {
+    const other = chosen.get(row.name);
+    if (other === undefined || byPrecedence(row, other) < 0) chosen.set(row.name, row);
+  }
   return [...chosen.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Returns the number of rows beyond one for each name. */
-export function duplicateRows(rows: readonly SecretRow[]): number {
-  return rows.length - new Set(rows.map((row) => row.name)).size;
-}
-
+/** Returns the names with more than one row. */
 export function duplicateNames(rows: readonly SecretRow[]): ReadonlySet<string> {
   const seen = new Set<string>();
-  return new Set(rows.map(({ name }) => name).filter((name) => seen.size === seen.add(name).size));
+  const duplicated = new Set<string>();
+  for (const { name } of rows) if (seen.size === seen.add(name).size) duplicated.add(name);
+  return duplicated;
 }
 
 /** About the size of a row in an answer beside its name and value. */
