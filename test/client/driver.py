@@ -40,11 +40,12 @@ def outcome(call):
         return {"error": error.reason}
 
 
-ask_again_seconds = olares_secrets.ASK_AGAIN_SECONDS
+ask_again_seconds, bcrypt_cost = olares_secrets.ASK_AGAIN_SECONDS, olares_secrets.BCRYPT_COST
 for line in sys.stdin.buffer:
     asked = json.loads(line)
     settings = asked["settings"]
     olares_secrets.ASK_AGAIN_SECONDS = ask_again_seconds
+    olares_secrets.BCRYPT_COST = int(settings.get("BCRYPT_COST", bcrypt_cost))
     at = {"system_server" if settings["VIA_SYSTEM_SERVER"] else "url": settings["URL"]}
     vault = SecretVault(workspace=settings["WORKSPACE"], environment="dev", app_key=settings["APP_KEY"],
                         app_secret=settings["APP_SECRET"], user_token=settings["USER_TOKEN"], **at)

@@ -9,7 +9,10 @@ export type Driver = (
   calls: readonly object[],
   settings: Readonly<
     Record<'URL' | 'VIA_SYSTEM_SERVER' | 'WORKSPACE' | 'APP_KEY' | 'APP_SECRET' | 'USER_TOKEN', string>
-  >,
+  > & {
+    /** Of a proof, where nobody verifies it. The Go client's cannot be set. */
+    readonly BCRYPT_COST?: string;
+  },
 ) => Promise<readonly object[]>;
 
 /** Returns the driver whose processes this command starts. Each is asked again once it has answered, as starting one takes long. */
