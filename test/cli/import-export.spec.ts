@@ -23,6 +23,7 @@ import { MAIN } from './built-command';
 import { BuiltCommands, ended } from './built-commands';
 
 const FIXTURES = join(__dirname, '../fixtures/age');
+const [RECIPIENT = ''] = /age1\w+/.exec(readFileSync(join(FIXTURES, 'identity.txt'), 'utf8')) ?? [];
 const CANARY = 'canary-9d21';
 /** What one format or another might lose. */
 const HARD = {
@@ -77,13 +78,12 @@ describe('import and export', () => {
   });
 
   it('do so by an archive that is for a recipient', async () => {
-    const [recipient = ''] = /age1\w+/.exec(readFileSync(join(FIXTURES, 'identity.txt'), 'utf8')) ?? [];
     const archived = await commands.run([
       'export',
       'hard.age',
       '--armor',
       '--recipient',
-      recipient,
+      RECIPIENT,
       '--env',
       'test',
     ]);
@@ -103,7 +103,7 @@ describe('import and export', () => {
   it('encrypt where the last ending says so, and refuse options of an archive for every other file', async () => {
     write('reader.txt', 'battery staple\n');
     for (const name of ['.env.age', '.env.prod.AGE']) {
-      const args = ['export', name, '--passphrase-file', 'reader.txt', '--env', 'test'];
+      const args = ['export', name, '--recipient', RECIPIENT, '--env', 'test'];
       expect(await commands.run(args)).toMatchObject({ status: 0 });
       expect(read(name)).toMatch(/^age-encryption\.org\/v1\n/);
       rmSync(path(name));

@@ -1,5 +1,5 @@
-// Makes the calls of the Go client that are given as a JSON list in its argument, one after the other, and prints a list of
-// {"result": ...} or {"error": reason}.
+// Makes calls of the Go client. Takes lines of JSON, each with the settings of a vault and the calls that it makes one after the other;
+// answers each line by one with a list of {"result": ...} or {"error": reason}.
 package main
 
 import (
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"olaressecrets"
@@ -16,28 +17,45 @@ type call struct {
 	Method, Of, Name, Value, Suffix, Fallback string
 }
 
+type line struct {
+	Settings map[string]string
+	Calls    []call
+}
+
 func main() {
+	lines, answers := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	for {
+		var asked line
+		err := lines.Decode(&asked)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		fatal(err)
+		fatal(answers.Encode(answer(asked)))
+	}
+}
+
+func answer(asked line) []map[string]any {
+	settings := asked.Settings
 	at := olaressecrets.WithURL
-	if os.Getenv("VIA_SYSTEM_SERVER") != "" {
+	if settings["VIA_SYSTEM_SERVER"] != "" {
 		at = olaressecrets.WithSystemServer
 	}
-	vault, err := olaressecrets.New(os.Getenv("WORKSPACE"), at(os.Getenv("URL")), olaressecrets.WithEnvironment("dev"),
-		olaressecrets.WithApp(os.Getenv("APP_KEY"), os.Getenv("APP_SECRET")), olaressecrets.WithUserToken(os.Getenv("USER_TOKEN")))
+	vault, err := olaressecrets.New(settings["WORKSPACE"], at(settings["URL"]), olaressecrets.WithEnvironment("dev"),
+		olaressecrets.WithApp(settings["APP_KEY"], settings["APP_SECRET"]), olaressecrets.WithUserToken(settings["USER_TOKEN"]))
 	fatal(err)
-	var calls []call
-	fatal(json.Unmarshal([]byte(os.Args[1]), &calls))
-	var printed []map[string]any
-	for _, asked := range calls {
-		result, err := do(vault, asked)
+	var outcomes []map[string]any
+	for _, call := range asked.Calls {
+		result, err := do(vault, call)
 		var failed *olaressecrets.Error
 		if errors.As(err, &failed) {
-			printed = append(printed, map[string]any{"error": failed.Reason})
+			outcomes = append(outcomes, map[string]any{"error": failed.Reason})
 			continue
 		}
 		fatal(err)
-		printed = append(printed, map[string]any{"result": result})
+		outcomes = append(outcomes, map[string]any{"result": result})
 	}
-	fatal(json.NewEncoder(os.Stdout).Encode(printed))
+	return outcomes
 }
 
 func do(vault *olaressecrets.Vault, asked call) (any, error) {

@@ -1,5 +1,5 @@
-"""Makes the calls of the Python client that are given as a JSON list in its argument, one after the other, and prints a list of
-{"result": ...} or {"error": reason}."""
+"""Makes calls of the Python client. Takes lines of JSON, each with the settings of a vault and the calls that it makes one after the
+other; answers each line by one with a list of {"result": ...} or {"error": reason}."""
 import json
 import os
 import sys
@@ -8,9 +8,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import olares_secrets  # noqa: E402
 from olares_secrets import SecretVault, SecretVaultError  # noqa: E402
 
-at = {"system_server" if os.environ["VIA_SYSTEM_SERVER"] else "url": os.environ["URL"]}
-vault = SecretVault(workspace=os.environ["WORKSPACE"], environment="dev", app_key=os.environ["APP_KEY"],
-                    app_secret=os.environ["APP_SECRET"], user_token=os.environ["USER_TOKEN"], **at)
 methods = {
     "retrieve": lambda call: vault.retrieve(call["name"]),
     "getOr": lambda call: vault.get_or(call["name"], call["fallback"]),
@@ -43,4 +40,13 @@ def outcome(call):
         return {"error": error.reason}
 
 
-print(json.dumps([outcome(call) for call in json.loads(sys.argv[1])]))
+ask_again_seconds, bcrypt_cost = olares_secrets.ASK_AGAIN_SECONDS, olares_secrets.BCRYPT_COST
+for line in sys.stdin.buffer:
+    asked = json.loads(line)
+    settings = asked["settings"]
+    olares_secrets.ASK_AGAIN_SECONDS = ask_again_seconds
+    olares_secrets.BCRYPT_COST = int(settings.get("BCRYPT_COST", bcrypt_cost))
+    at = {"system_server" if settings["VIA_SYSTEM_SERVER"] else "url": settings["URL"]}
+    vault = SecretVault(workspace=settings["WORKSPACE"], environment="dev", app_key=settings["APP_KEY"],
+                        app_secret=settings["APP_SECRET"], user_token=settings["USER_TOKEN"], **at)
+    print(json.dumps([outcome(call) for call in asked["calls"]]), flush=True)

@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { createGzip } from 'node:zlib';
 import { SecretVault } from '../../src/client/index';
-import { describeWith, pythonWithBcrypt } from '../support/describe-with';
+import { describeWith } from '../support/describe-with';
+import { python } from './drivers';
 
 const MIB = Buffer.alloc(1024 * 1024, ' ');
 const app = { workspace: 'ws', appKey: 'fake-key', appSecret: 'fake-secret' };
@@ -47,15 +45,14 @@ describe('an answer without end', () => {
 
   describeWith('python3-bcrypt', 'nor by the client for Python', () => {
     it('is refused', async () => {
-      const calls = JSON.stringify([{ method: 'retrieve', name: 'a' }]);
       const { workspace, appKey, appSecret } = app;
       const fakes = { WORKSPACE: workspace, APP_KEY: appKey, APP_SECRET: appSecret, USER_TOKEN: 'fake' };
-      const { stdout } = await promisify(execFile)(
-        pythonWithBcrypt() ?? 'python3',
-        [resolve(__dirname, 'driver.py'), calls],
-        { env: { PATH: process.env['PATH'], URL: url, VIA_SYSTEM_SERVER: '', ...fakes } },
-      );
-      expect(JSON.parse(stdout)).toEqual([{ error: 'NOT_UNDERSTOOD' }]);
+      const outcomes = await python([{ method: 'retrieve', name: 'a' }], {
+        URL: url,
+        VIA_SYSTEM_SERVER: '',
+        ...fakes,
+      });
+      expect(outcomes).toEqual([{ error: 'NOT_UNDERSTOOD' }]);
     });
   });
 });

@@ -105,6 +105,13 @@ describe('manifests in ConfigMaps', () => {
   const open = async (...reserved: readonly string[]): Promise<void> => {
     ({ source, logged, close } = await openSource(server, reserved));
   };
+  /** Opens a source whose time only the test advances. */
+  const openAtFixedTime = async (): Promise<FixedMonotonicTime> => {
+    const time = new FixedMonotonicTime();
+    server.time = time;
+    ({ source, logged, close } = await openSource(server, [], time));
+    return time;
+  };
   const put = (namespace: string, text: string, name?: string) =>
     server.of('configmaps').put(manifestMap(namespace, text, name));
   const grantsOf = (user: string, app: string): readonly string[] =>
@@ -317,7 +324,7 @@ describe('manifests in ConfigMaps', () => {
   });
 
   it('hold nothing of a namespace whose last one went while it changed often', async () => {
-    await open();
+    const time = await openAtFixedTime();
     const removals = jest.spyOn(ManifestNamespace.prototype, 'remove');
     for (let user = 0; user < 20; user += 1) {
       const namespace = `notes-user-${user}`;
@@ -327,10 +334,12 @@ describe('manifests in ConfigMaps', () => {
     await eventually(() => expect(removals.mock.contexts).toHaveLength(20));
     const left = removals.mock.contexts.map((namespace) => new WeakRef(namespace));
     removals.mockRestore();
-    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    time.advance(4_000);
     // Everything is listed again.
     server.dropConnections();
-    await eventually(() => {
+    await eventually(async () => {
+      time.advance(1_000);
+      await socketsSettle();
       collectGarbage();
       expect(left.filter((namespace) => namespace.deref() !== undefined).length).toBe(0);
     });
@@ -370,35 +379,40 @@ describe('manifests in ConfigMaps', () => {
     'begin to grant once in a second while an app makes and deletes %s all the time, and end at once',
     async (_, names) => {
       installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
-      await open();
+      const time = await openAtFixedTime();
       let changes = 0;
       source.onChange(() => (changes += 1));
       for (let round = 0; round < 100; round += 1) {
         const name = names[round % names.length] ?? '';
         put('notes-alice', manifestText('notes', [OWN]), name);
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await socketsSettle(1);
         const deleted = names.length === 1 ? name : (names[(round + 1) % names.length] ?? '');
         server.of('configmaps').delete('notes-alice', deleted);
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await socketsSettle(1);
+        time.advance(20);
       }
       expect(changes).toBeLessThan(30);
       expect(logged.length).toBeLessThan(100);
+      time.advance(3_000);
       // Of one that came beside another too often no text was held.
       if (names.length > 1)
         return eventually(() => expect(reasons()).toEqual([expect.stringContaining('changed too often')]));
-      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([OWN]), 3_000);
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([OWN]));
       put('notes-alice', manifestText('notes', [OWN]), 'third');
-      return eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']), 500);
+      // No time passes.
+      return eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
     },
   );
 
   it('are read once in a second while an app changes its own all the time, and then as it is in the end', async () => {
     installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
-    await open();
+    const time = await openAtFixedTime();
     for (let change = 0; change < 60; change += 1) {
       put('notes-alice', manifestText('notes', [`ListSecret?workspace=notes-${change}`]));
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await socketsSettle(1);
+      time.advance(10);
     }
+    time.advance(1_000);
     await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['ListSecret?workspace=notes-59']));
     expect(logged.filter(({ event }) => event === 'grants_read').length).toBeLessThan(20);
   });
@@ -713,12 +727,10 @@ describe('manifests in ConfigMaps', () => {
     'are unavailable by one line of the log from which on every request is 503 where %s cannot be read, and available by one',
     async (_what, fail) => {
       installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
-      const time = new FixedMonotonicTime();
-      server.time = time;
-      ({ source, logged, close } = await openSource(server, [], time));
-      const pass = async (seconds: number): Promise<void> => {
-        for (let second = 0; second < seconds; second += 2) {
-          time.advance(2_000);
+      const time = await openAtFixedTime();
+      const pass = async (seconds: number, atOnce = 2): Promise<void> => {
+        for (let second = 0; second < seconds; second += atOnce) {
+          time.advance(atOnce * 1_000);
           await socketsSettle(6);
         }
       };
@@ -726,7 +738,7 @@ describe('manifests in ConfigMaps', () => {
         logged.map(({ event }) => event).filter((event) => /^grants_(un)?available$/.test(event));
       fail();
       server.dropConnections();
-      await pass(590);
+      await pass(590, 10);
       expect([source.status().ready, told()]).toEqual([true, []]);
       await pass(40);
       expect([source.status().ready, told()]).toEqual([false, ['grants_unavailable']]);

@@ -51,13 +51,16 @@ export function inPidNamespace(): readonly string[] | undefined {
   ].find(([command = '', ...args]) => spawnSync(command, [...args, 'true']).status === 0);
 }
 
+/** Undefined until they were looked for, which takes two processes. */
+let pythonsWithBcrypt: readonly string[] | undefined;
+
 /** Returns its path. Debian's comes second: a version manager may have put another one first in PATH. */
 export function pythonWithBcrypt(): string | undefined {
-  return ['python3', '/usr/bin/python3']
+  pythonsWithBcrypt ??= ['python3', '/usr/bin/python3']
     .map((python) => spawnSync(python, ['-c', 'import bcrypt, sys; print(sys.executable)']))
-    .find(({ status }) => status === 0)
-    ?.stdout.toString()
-    .trim();
+    .filter(({ status }) => status === 0)
+    .map(({ stdout }) => stdout.toString().trim());
+  return pythonsWithBcrypt[0];
 }
 
 /** Describes a suite, or skips it where this machine lacks a requirement, with the reason in its title. */
