@@ -191,7 +191,8 @@ describe('edit', () => {
     child.stdin.end('go on\n');
     expect(await result).toMatchObject({
       status: 1,
-      stderr: 'olares-secrets: contested was written by somebody else meanwhile, and does not hold your text.\n',
+      stderr:
+        'olares-secrets: contested was written by somebody else meanwhile, and does not hold your text.\n',
     });
     expect(await commands.vault.retrieve('contested')).toBe('theirs');
   });
