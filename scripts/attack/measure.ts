@@ -9,11 +9,12 @@ import type { Stage } from './stage';
 export interface Size {
   /** The least number of rounds, each without and then with the attack. */
   readonly rounds: number;
-  /**
-   * The most rounds, where the well-behaved app was slower than `againAboveMs` at p99: a shared machine has bad seconds. Where this
-   * is not 0, the first round is with the attack only, as its latencies are compared with others once they are above.
-   */
+  /** The most rounds: a shared machine has bad seconds. */
   readonly mostRounds: number;
+  /**
+   * There are more rounds while the p99 of the well-behaved app beside the attack is above this, in milliseconds, and the attack slowed it. With 0 all
+   * rounds are compared; otherwise the first has no window without the attack, which is needed only once the p99 is above.
+   */
   readonly againAboveMs: number;
   readonly seconds: number;
   /** How long before and after the measurement the attack runs. */

@@ -55,7 +55,8 @@ describe.each(FAMILIES)('%s', (family: Family) => {
     helm(family, ['template', 'vault', chart, '-n', namespace, '-f', '-', ...more], values);
 
   // Helm 3 renders with the first and the last: it takes as long as Helm 4, and what the versions changed is the same for both. The gate
-  // has Helm 4 render every fifth and the last, and every third block by Helm 3 and in a file.
+  // has Helm 4 render every fifth and the last, and every third block by Helm 3 and in a file;
+  // LONG_TESTS=true takes all.
   const isLong = process.env['LONG_TESTS'] === 'true';
   const everyFifth = VERSIONS.filter((_name, index) => index % 5 === 0);
   const ofHelm4 = isLong ? VERSIONS : [...everyFifth, ...VERSIONS.slice(-1)];
