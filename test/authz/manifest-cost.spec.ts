@@ -103,11 +103,11 @@ describe('many files at once', () => {
     const { source, stretchesMs } = await watched(
       DirectoryGrantSource.open({ dir: folder.dir, log: () => undefined }),
     );
-    expect(source.status().problems).toHaveLength(64);
-    // Without turns the sixteen that are read together are parsed in one stretch, four times; a collection of garbage may make one long.
-    expect(stretchesMs[2]).toBeLessThan(6 * oneMs + 20);
     await source.close();
     rmSync(folder.root, { recursive: true });
+    expect(source.status().problems).toHaveLength(64);
+    // One for each file. Without turns the sixteen that are read together are parsed in one stretch, so that there are four.
+    expect(longerThan(oneMs / 2, stretchesMs)).toBeGreaterThan(48);
   });
 
   it('of the cluster do so as well', async () => {
@@ -120,14 +120,18 @@ describe('many files at once', () => {
     };
     const lister = new ObjectLister({ path: NAMESPACES, read: spend }, api);
     const { source, stretchesMs } = await watched(lister.list(new Map(), new AbortController().signal));
-    expect(source.objects.size).toBe(200);
-    // Without turns it is one stretch of 1,000 ms and more.
-    expect(stretchesMs[0]).toBeLessThan(400);
     await server.stop();
+    expect(source.objects.size).toBe(200);
+    // One for three namespaces or fewer. Without turns there is one.
+    expect(longerThan(5, stretchesMs)).toBeGreaterThan(40);
   });
 });
 
-/** Returns the stretches, in processor time, in which nobody else got the event loop, the longest first. */
+/** Counted and not timed: a collection of garbage makes a stretch as long as it likes, but none of two. */
+const longerThan = (ms: number, stretchesMs: readonly number[]): number =>
+  stretchesMs.filter((stretchMs) => stretchMs > ms).length;
+
+/** Returns the stretches, in processor time, in which nobody else got the event loop. */
 async function watched<T>(
   work: Promise<T>,
 ): Promise<{ readonly source: T; readonly stretchesMs: readonly number[] }> {
@@ -145,5 +149,5 @@ async function watched<T>(
   const source = await work;
   done = true;
   await watching;
-  return { source, stretchesMs: stretchesMs.sort((a, b) => b - a) };
+  return { source, stretchesMs };
 }
