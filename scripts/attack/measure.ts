@@ -176,7 +176,7 @@ async function isServedSoon(stage: Stage): Promise<boolean> {
     if (stage.service.hasEnded) return false;
     const waitMs = await stage.attackerWaitMs();
     if (waitMs === 0) return true;
-    if (!isTold) endMs += waitMs ?? 0;
+    if (!isTold) endMs += Math.min(waitMs ?? 0, RECOVERS_WITHIN_MS);
     isTold ||= waitMs !== undefined;
     await pause(waitMs ?? 250);
   }

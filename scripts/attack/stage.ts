@@ -122,12 +122,13 @@ export class Stage {
     };
   }
 
-  /** Returns 0 where the app that attacked is served again, or else the milliseconds after which its refusal lets it come again, if it says so. */
+  /** Returns 0 where the app that attacked is served again, or else the milliseconds after which the refusal by its own limit lets it come again. */
   async attackerWaitMs(): Promise<number | undefined> {
     const [attacker = WELL_BEHAVED] = ATTACKERS;
     const credentials = await credentialsOf(attacker);
     const answer = await this.#call(credentials, 'RetrieveSecret', { name: 's0' }).catch(() => undefined);
     if (answer?.status === 200) return 0;
+    if (answer?.status !== 429) return undefined;
     const retryAfter = Number(answer?.headers['retry-after']);
     return retryAfter > 0 ? retryAfter * 1000 : undefined;
   }

@@ -66,11 +66,11 @@ async function exampleApp(settings: Settings): Promise<{ app: InstalledApp; work
   throw new Error('No installed app holds all five operations on one workspace.');
 }
 
-/** fetch() says "fetch failed" alone, and has what happened as its cause. */
+/** fetch() says "fetch failed" where a connection fails, and has what happened as its cause. */
 function told(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const { cause } = error;
-  if (!(error instanceof TypeError && cause instanceof Error)) return error.message;
+  if (error.message !== 'fetch failed' || !(cause instanceof Error)) return error.message;
   return `the service did not answer (${cause.message || (cause as NodeJS.ErrnoException).code}); \`npm start\` in another shell starts it.`;
 }
 

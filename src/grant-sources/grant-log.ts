@@ -119,7 +119,7 @@ export class GrantLog {
       this.log('warn', 'grants_pending_omitted', { leftOff: begun.length - MAX_PROBLEMS });
   }
 
-  /** Logs the manifests that were parsed anew. */
+  /** Logs the manifests that were parsed anew, and the folders that are not served any more. */
   read(now: ReadonlyMap<string, AppFolder>, before: ReadonlyMap<string, AppFolder>): void {
     for (const [folder, { manifest, installed }] of now) {
       if (manifest.problem || manifest === before.get(folder)?.manifest) continue;
@@ -127,6 +127,9 @@ export class GrantLog {
       this.warnings(source, manifest.good?.warnings ?? []);
       const grants = installed?.grants.size ?? 0;
       if (!manifest.missing) this.log('info', 'grants_read', { source, app: manifest.good?.app, grants });
+    }
+    for (const [folder, { installed }] of before) {
+      if (installed && !now.get(folder)?.installed) this.log('info', 'grants_withdrawn', { source: folder });
     }
   }
 }

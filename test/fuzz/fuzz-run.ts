@@ -81,13 +81,13 @@ export function fuzz(setup: Setup, cases: number, seed: number, figures: Figures
   });
 }
 
-/** Goes away behind every so many bytes of a request to each route. @throws an Error with the place */
+/** Goes away behind every so many bytes of a request to each route, and behind its last one. @throws an Error with the place */
 export function closeEarly(setup: Setup, step: number, figures: Figures): Promise<void> {
   return withService(setup, figures, async (run) => {
     const specs = acceptedRequests(run.service.routes, run.service.credentials).flatMap((request) => {
       const { length } = rendered(request, 'q', 'mk_0_').bytes;
-      return Array.from({ length: Math.floor(length / step) + 1 }, (_, index): ConnectionSpec => {
-        const at = index * step;
+      return Array.from({ length: Math.ceil(length / step) + 1 }, (_, index): ConnectionSpec => {
+        const at = Math.min(index * step, length);
         const how = (['destroy', 'end', 'reset'] as const)[at % 3] ?? 'end';
         return { requests: [request], isPipelined: true, cuts: [], early: { at: (at + 0.5) / length, how } };
       });

@@ -246,7 +246,7 @@ describe('the folder of manifests', () => {
       }
     });
 
-    it('forgets it at once when its folder, its manifest or its app.yaml is removed', async () => {
+    it('forgets it at once when its folder, its manifest or its app.yaml is removed, and logs that', async () => {
       folder.install('notes', NOTES);
       folder.install('mail', MAIL);
       folder.install('chat', { ...NOTES, app: 'chat', appKey: 'canary_key_of_chat' });
@@ -266,6 +266,8 @@ describe('the folder of manifests', () => {
         });
       });
       expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
+      const withdrawn = logged.filter(({ event }) => event === 'grants_withdrawn');
+      expect(withdrawn.map((line) => line['source']).sort()).toEqual(['chat', 'mail', 'notes']);
     });
 
     it('forgets it when its folder becomes a file', async () => {
