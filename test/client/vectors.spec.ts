@@ -8,7 +8,11 @@ import { ScriptedServer, VECTORS, type Vector } from './scripted-server';
 const BCRYPT_COST = 4;
 const hashing: { readonly hash: (text: string, cost: number) => Promise<string> } = bcryptjs;
 const { hash } = hashing;
-jest.spyOn(hashing, 'hash').mockImplementation((text) => hash(text, BCRYPT_COST));
+jest.spyOn(hashing, 'hash').mockImplementation((text, cost) => {
+  // The one cost that the service takes.
+  if (cost !== 10) throw new Error(`a proof of cost ${cost}`);
+  return hash(text, BCRYPT_COST);
+});
 
 /** Makes the call of a vector. Returns what a driver of another language prints: `{result}` or `{error}`. */
 async function call(
